@@ -1,0 +1,1 @@
+"""The `kubectl flow` plugin and Python SDK of flow-operator."""

@@ -1,0 +1,1 @@
+"""Turns FlowDeployments into FlowRuns and FlowRuns into Jobs."""

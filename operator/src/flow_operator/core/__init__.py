@@ -1,0 +1,1 @@
+"""Pure decisions: specs and observed objects in, desired objects and status out."""

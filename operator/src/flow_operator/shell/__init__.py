@@ -1,0 +1,1 @@
+"""Effects: the API server, kopf, the queue, the process."""
