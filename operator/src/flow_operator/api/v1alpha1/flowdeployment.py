@@ -1,0 +1,227 @@
+"""FlowDeployment: where code is, which function of it to call, and when."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from flow_operator.api.v1alpha1.conditions import Condition
+from flow_operator.api.v1alpha1.meta import PRESERVE, LocalObjectReference, Model, ObjectMeta, cel
+from flow_operator.api.v1alpha1.pod import (
+    EnvFromSource,
+    EnvVar,
+    Parameters,
+    ResourceRequirements,
+)
+from flow_operator.api.v1alpha1.source import Source
+
+MAX_PARAMETERS_BYTES = 64 * 1024
+"""The most that `parameters` may take, as compact JSON in UTF-8."""
+
+DEFAULT_PENDING_DEADLINE_SECONDS = 300
+DEFAULT_HISTORY_LIMIT = 3
+
+LIST_MAP_BY_NAME: dict[str, Any] = {
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["name"],
+}
+
+
+class FlowDeploymentSpec(Model):
+    """What to run, where it comes from, and when."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "has(self.entrypoint) != has(self.command)",
+                "spec takes exactly one of entrypoint, command",
+            )
+        )
+    )
+
+    source: Source = Field(description="Where the code is: exactly one kind of source.")
+    working_directory: str | None = Field(
+        default=None,
+        description=(
+            "Folder of the fetched tree that the code runs in; the entrypoint is relative to it, "
+            "and it is the first place that imports are looked up in. Unset: the tree's root."
+        ),
+        min_length=1,
+        max_length=1024,
+        json_schema_extra=cel(
+            (
+                "!self.startsWith('/') && !self.matches('(^|/)[.][.](/|$)')",
+                "workingDirectory must be relative to the fetched tree and stay inside it",
+            )
+        ),
+    )
+    entrypoint: str | None = Field(
+        default=None,
+        description=(
+            "Function to call: path/to/file.py:function or package.module:function, sync or async."
+        ),
+        min_length=3,
+        max_length=1024,
+        json_schema_extra=cel(
+            (
+                "self.matches('^[^:\\\\s][^:]*:[^:\\\\s]+$')",
+                "entrypoint must be path/to/file.py:function or package.module:function",
+            ),
+            (
+                "!self.startsWith('/') && !self.matches('(^|/)[.][.](/|$)')",
+                "entrypoint must be relative to the working directory and stay inside it",
+            ),
+        ),
+    )
+    command: list[str] | None = Field(
+        default=None,
+        description=(
+            "Command to run in place of a Python function, as the container's command; its "
+            "working directory is workingDirectory, and the file $(FLOW_CONTEXT) holds the "
+            "parameters and the revision as JSON."
+        ),
+        min_length=1,
+        max_length=256,
+    )
+    parameters: Parameters | None = Field(
+        default=None,
+        description="Arguments of the function by name; at most 64 KiB of JSON.",
+        json_schema_extra=PRESERVE,
+    )
+    image: str | None = Field(
+        default=None,
+        description=(
+            "Image that the code runs in, with Python 3.9 or newer. Unset: the operator's default."
+        ),
+        min_length=1,
+        max_length=1024,
+    )
+    env: list[EnvVar] | None = Field(
+        default=None,
+        description="Environment variables of the main container.",
+        max_length=256,
+        json_schema_extra=LIST_MAP_BY_NAME,
+    )
+    env_from: list[EnvFromSource] | None = Field(
+        default=None,
+        description="ConfigMaps and Secrets whose keys become environment variables.",
+        max_length=64,
+    )
+    resources: ResourceRequirements | None = Field(
+        default=None, description="Compute resources of the main container."
+    )
+    service_account_name: str | None = Field(
+        default=None,
+        description=(
+            "ServiceAccount of the Pods. When it is set its token is mounted; unset: the "
+            "namespace's default, without a token."
+        ),
+        min_length=1,
+        max_length=253,
+    )
+    image_pull_secrets: list[LocalObjectReference] | None = Field(
+        default=None,
+        description="Secrets for pulling the image.",
+        max_length=16,
+        json_schema_extra=LIST_MAP_BY_NAME,
+    )
+    run_on: list[Literal["SpecChange"]] | None = Field(
+        default=None,
+        description=(
+            "What starts a run by itself. SpecChange: the deployment is created, or a field that "
+            "changes its Pods is edited. Unset: [SpecChange]. Empty: only FlowRuns that somebody "
+            "creates."
+        ),
+        max_length=8,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    suspend: bool = Field(
+        default=False,
+        description=(
+            "Holds back the runs that the operator would start; running ones go on, and a FlowRun "
+            "that somebody creates still runs."
+        ),
+    )
+    pending_deadline_seconds: int = Field(
+        default=DEFAULT_PENDING_DEADLINE_SECONDS,
+        description=(
+            "How long, in seconds, a run waits for what is not there yet: a Secret, an image, a "
+            "node, room in a quota."
+        ),
+        ge=1,
+        le=31_536_000,
+        json_schema_extra={"format": "int32"},
+    )
+    successful_runs_history_limit: int = Field(
+        default=DEFAULT_HISTORY_LIMIT,
+        description="How many succeeded runs that the operator started are kept.",
+        ge=0,
+        le=1000,
+        json_schema_extra={"format": "int32"},
+    )
+    failed_runs_history_limit: int = Field(
+        default=DEFAULT_HISTORY_LIMIT,
+        description="How many failed or cancelled runs that the operator started are kept.",
+        ge=0,
+        le=1000,
+        json_schema_extra={"format": "int32"},
+    )
+
+
+class LastTrigger(Model):
+    """The spec change that was last turned into a run."""
+
+    spec_hash: str = Field(description="Hash of the fields that change the Pods.", max_length=128)
+    sequence: int = Field(
+        description="How many spec changes have been turned into runs.",
+        ge=0,
+        json_schema_extra={"format": "int64"},
+    )
+
+
+class LastRun(Model):
+    """The newest run of the deployment."""
+
+    name: str = Field(description="Name of the FlowRun.")
+    phase: str = Field(default="", description="Its phase.")
+    revision: str | None = Field(default=None, description="The revision that it runs.")
+    start_time: datetime | None = Field(default=None, description="When it started.")
+    completion_time: datetime | None = Field(default=None, description="When it ended.")
+
+
+class FlowDeploymentStatus(Model):
+    """What the operator knows about the deployment."""
+
+    observed_generation: int = Field(
+        default=0,
+        description="The metadata.generation that this status is about.",
+        ge=0,
+        json_schema_extra={"format": "int64"},
+    )
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        description="Ready, LastRunSucceeded, and Stalled while nothing can go on.",
+        max_length=16,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        },
+    )
+    source: str | None = Field(default=None, description="The source in one line, for people.")
+    last_trigger: LastTrigger | None = Field(
+        default=None, description="The spec change that was last turned into a run."
+    )
+    last_run: LastRun | None = Field(default=None, description="The newest run.")
+
+
+class FlowDeployment(Model):
+    """A function of a source tree that runs on Kubernetes: what, from where, and when."""
+
+    api_version: Literal["flow-operator.io/v1alpha1"] = "flow-operator.io/v1alpha1"
+    kind: Literal["FlowDeployment"] = "FlowDeployment"
+    metadata: ObjectMeta
+    spec: FlowDeploymentSpec = Field(description="What to run, from where, and when.")
+    status: FlowDeploymentStatus = Field(
+        default_factory=FlowDeploymentStatus,
+        description="What the operator knows about the deployment.",
+    )

@@ -1,0 +1,70 @@
+"""What every model shares: its base, its CEL rules, the metadata of an object."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+GROUP = "flow-operator.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+
+class Model(BaseModel):
+    """A part of the API: camelCase outside, immutable inside, fields of newer releases ignored."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore"
+    )
+
+    def to_manifest(self) -> dict[str, Any]:
+        """Return the JSON form: camelCase, without the fields that nobody set."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+
+
+def cel(*rules: tuple[str, str]) -> dict[str, Any]:
+    """Return the schema extension that holds CEL rules, each with the message it is refused by."""
+    return {"x-kubernetes-validations": [{"rule": rule, "message": msg} for rule, msg in rules]}
+
+
+PRESERVE: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
+
+
+class OwnerReference(Model):
+    """An owner of an object, as Kubernetes records it."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+
+
+class ObjectMeta(Model):
+    """The metadata that decisions need; everything else of it is ignored."""
+
+    name: str
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    owner_references: list[OwnerReference] = Field(default_factory=list)
+
+    def controller(self) -> OwnerReference | None:
+        """Return the owner that controls this object, if there is one."""
+        return next((owner for owner in self.owner_references if owner.controller), None)
+
+
+class LocalObjectReference(Model):
+    """Names an object in the same namespace."""
+
+    name: str = Field(
+        description="Name of the object in the namespace of this resource.",
+        min_length=1,
+        max_length=253,
+    )
