@@ -8,17 +8,16 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/coredns/caddy"
 	"github.com/coredns/coredns/core/dnsserver"
 	"github.com/coredns/coredns/coremain"
+	_ "github.com/coredns/coredns/plugin/bind"
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
-	_ "github.com/coredns/coredns/plugin/forward"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
+	_ "github.com/coredns/coredns/plugin/template"
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
@@ -33,18 +32,18 @@ import (
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
-// components maps a program's name to how it runs. Only the chosen one is
-// constructed: a component's constructor may install process-wide signal handlers.
+// components maps a program's name to how it runs. Only the chosen one is constructed,
+// and the kubelet gets a plain context: signal handlers may be set up once per process,
+// and its own command does it.
 var components = map[string]func(){
 	"etcd":                    func() { etcdmain.Main(os.Args) },
 	"kube-apiserver":          func() { run(apiserver.NewAPIServerCommand()) },
 	"kube-controller-manager": func() { run(controllermanager.NewControllerManagerCommand()) },
 	"kube-scheduler":          func() { run(scheduler.NewSchedulerCommand()) },
 	"kube-proxy":              func() { run(proxy.NewProxyCommand()) },
-	"kubelet":                 func() { run(kubelet.NewKubeletCommand(untilSignalled())) },
+	"kubelet":                 func() { run(kubelet.NewKubeletCommand(context.Background())) },
 	"kubectl":                 func() { run(kubectl.NewDefaultKubectlCommand()) },
 	"coredns":                 func() { dns(); coremain.Run() },
-	"pause":                   pause,
 }
 
 func main() {
@@ -59,19 +58,8 @@ func main() {
 
 func run(command *cobra.Command) { os.Exit(cli.Run(command)) }
 
-// untilSignalled is the kubelet's own context. Not genericapiserver.SetupSignalContext:
-// that may be called once per process, and the kubelet's command calls it itself.
-func untilSignalled() context.Context { return context.Background() }
-
 // dns keeps to the plugins compiled in; their order is the order of the chain.
 func dns() {
 	caddy.DefaultConfigFile = "Corefile"
-	dnsserver.Directives = []string{"errors", "cache", "kubernetes", "forward"}
-}
-
-// pause holds a Pod's namespaces open.
-func pause() {
-	done := make(chan os.Signal, 1)
-	signal.Notify(done, syscall.SIGINT, syscall.SIGTERM)
-	<-done
+	dnsserver.Directives = []string{"bind", "errors", "cache", "kubernetes", "template"}
 }
