@@ -1,0 +1,78 @@
+"""What a decision can ask of the shell: a few writes, in order, and when to look again."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRun:
+    """Create a FlowRun. One of that name with the same controller counts as created."""
+
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CreateJob:
+    """Create a Job. One of that name with the same controller counts as created."""
+
+    manifest: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendJob:
+    """Stop the Pods of a Job and keep the Job: set `spec.suspend` on the object of that UID."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRun:
+    """Delete a FlowRun and, in the background, what it owns; only the object of that UID."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteStatus:
+    """Replace the status of the object that was decided on, unless it has changed since."""
+
+    status: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EmitEvent:
+    """Record an Event about the object that was decided on; a name that exists is done already."""
+
+    name: str
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+    action: str
+
+
+Action = CreateRun | CreateJob | SuspendJob | DeleteRun | WriteStatus | EmitEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The writes to make, in order, and in how many seconds to decide anew (None: on a change)."""
+
+    actions: tuple[Action, ...] = ()
+    requeue_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server's answer to a create that cannot go on as it is.
+
+    Attributes:
+        reason: Condition reason: NameConflict, InvalidSpec or AdmissionDenied.
+        message: The server's words.
+        final: Whether the same create can never succeed.
+    """
+
+    reason: str
+    message: str
+    final: bool

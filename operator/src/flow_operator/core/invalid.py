@@ -1,0 +1,33 @@
+"""What is wrong with an object that the API server let through, in words that name the field."""
+
+import json
+
+from pydantic import ValidationError
+
+from flow_operator.api.v1alpha1 import FlowDeployment
+from flow_operator.api.v1alpha1.flowdeployment import MAX_PARAMETERS_BYTES
+
+
+def problems_of(subject: ValidationError | FlowDeployment) -> list[str]:
+    """Return one line a problem, or none.
+
+    The CRD refuses most of this at `kubectl apply`; what remains are limits that a schema cannot
+    state, and objects that were stored under another release's schema.
+    """
+    if isinstance(subject, ValidationError):
+        return [
+            f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
+            for error in subject.errors(include_url=False, include_input=False)
+        ]
+    return parameters_problem(subject.spec.parameters)
+
+
+def parameters_problem(parameters: dict[str, object] | None) -> list[str]:
+    """Return what is wrong with the size of parameters, or nothing."""
+    size = len(json.dumps(parameters or {}, ensure_ascii=False, separators=(",", ":")).encode())
+    if size <= MAX_PARAMETERS_BYTES:
+        return []
+    return [
+        f"spec.parameters: {size:,} bytes of JSON; at most {MAX_PARAMETERS_BYTES:,} are possible. "
+        "Put large inputs into a bucket and pass their address"
+    ]

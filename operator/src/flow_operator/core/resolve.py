@@ -1,0 +1,43 @@
+"""The snapshot of a run: a deployment's spec merged with what the run says differently."""
+
+from typing import Any
+
+from flow_operator.api.v1alpha1 import FlowDeployment, FlowDeploymentSpec, FlowRun
+from flow_operator.core.settings import Settings
+from flow_operator.core.spechash import POD_FIELDS
+
+
+def resolve_spec(deployment: FlowDeployment, run: FlowRun, settings: Settings) -> dict[str, Any]:
+    """Return what the run will do, whatever happens to its deployment from now on.
+
+    Parameters of the run win over the deployment's by name, at the top level; so do its
+    environment variables.
+    """
+    spec = deployment.spec.model_dump(
+        mode="json",
+        by_alias=True,
+        exclude_unset=True,
+        include=POD_FIELDS | {"pending_deadline_seconds"},
+    )
+    spec["image"] = deployment.spec.image or settings.default_image
+    parameters = {**(deployment.spec.parameters or {}), **(run.spec.parameters or {})}
+    if parameters:
+        spec["parameters"] = parameters
+    env = {
+        variable.name: variable.to_manifest()
+        for variable in [*(deployment.spec.env or []), *(run.spec.env or [])]
+    }
+    if env:
+        spec["env"] = list(env.values())
+    return spec
+
+
+def resolved(run: FlowRun) -> FlowDeploymentSpec:
+    """Return the snapshot that the run was taken up with.
+
+    Raises:
+        ValueError: The run has no snapshot yet, or one that this release cannot read.
+    """
+    if run.status.resolved_spec is None:
+        raise ValueError(f"FlowRun {run.metadata.name} has no status.resolvedSpec yet")
+    return FlowDeploymentSpec.model_validate(run.status.resolved_spec)
