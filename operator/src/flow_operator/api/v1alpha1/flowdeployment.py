@@ -1,12 +1,13 @@
 """FlowDeployment: where code is, which function of it to call, and when."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from flow_operator.api.rules import exactly_one, matching, rules, without
 from flow_operator.api.v1alpha1.conditions import Condition
-from flow_operator.api.v1alpha1.meta import PRESERVE, LocalObjectReference, Model, ObjectMeta, cel
+from flow_operator.api.v1alpha1.meta import DNS_SUBDOMAIN, LocalObjectReference, Model, ObjectMeta
 from flow_operator.api.v1alpha1.pod import (
     EnvFromSource,
     EnvVar,
@@ -17,6 +18,10 @@ from flow_operator.api.v1alpha1.source import Source
 
 MAX_PARAMETERS_BYTES = 64 * 1024
 """The most that `parameters` may take, as compact JSON in UTF-8."""
+
+_NAME = r"[^\x00-@\[-\^\x60\x7b-\x7f][^\x00-/:-@\[-\^\x60\x7b-\x7f]*"
+_DOTTED = rf"{_NAME}([.]{_NAME})*"
+"""A Python name, or several joined by dots; letters beyond ASCII are not told from signs."""
 
 DEFAULT_PENDING_DEADLINE_SECONDS = 300
 DEFAULT_HISTORY_LIMIT = 3
@@ -30,14 +35,7 @@ LIST_MAP_BY_NAME: dict[str, Any] = {
 class FlowDeploymentSpec(Model):
     """What to run, where it comes from, and when."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "has(self.entrypoint) != has(self.command)",
-                "spec takes exactly one of entrypoint, command",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=rules(exactly_one("spec", "entrypoint", "command")))
 
     source: Source = Field(description="Where the code is: exactly one kind of source.")
     working_directory: str | None = Field(
@@ -48,10 +46,11 @@ class FlowDeploymentSpec(Model):
         ),
         min_length=1,
         max_length=1024,
-        json_schema_extra=cel(
-            (
-                "!self.startsWith('/') && !self.matches('(^|/)[.][.](/|$)')",
-                "workingDirectory must be relative to the fetched tree and stay inside it",
+        json_schema_extra=rules(
+            without(
+                r"^/|(^|/)[.][.](/|$)|[\x00-\x1f\x7f]",
+                "workingDirectory must be a folder of the fetched tree: a relative path without "
+                "'..' and control characters",
             )
         ),
     )
@@ -62,18 +61,19 @@ class FlowDeploymentSpec(Model):
         ),
         min_length=3,
         max_length=1024,
-        json_schema_extra=cel(
-            (
-                "self.matches('^[^:\\\\s][^:]*:[^:\\\\s]+$')",
+        json_schema_extra=rules(
+            matching(
+                rf"^([^:\x00-\x1f\x7f]*[^:/\x00-\x1f\x7f][.]py|{_DOTTED}):{_DOTTED}$",
                 "entrypoint must be path/to/file.py:function or package.module:function",
             ),
-            (
-                "!self.startsWith('/') && !self.matches('(^|/)[.][.](/|$)')",
-                "entrypoint must be relative to the working directory and stay inside it",
+            without(
+                r"^/|(^|/)[.][.]/",
+                "entrypoint must name a file below the working directory: a relative path "
+                "without '..'",
             ),
         ),
     )
-    command: list[str] | None = Field(
+    command: list[Annotated[str, Field(max_length=32768)]] | None = Field(
         default=None,
         description=(
             "Command to run in place of a Python function, as the container's command; its "
@@ -86,7 +86,6 @@ class FlowDeploymentSpec(Model):
     parameters: Parameters | None = Field(
         default=None,
         description="Arguments of the function by name; at most 64 KiB of JSON.",
-        json_schema_extra=PRESERVE,
     )
     image: str | None = Field(
         default=None,
@@ -95,6 +94,7 @@ class FlowDeploymentSpec(Model):
         ),
         min_length=1,
         max_length=1024,
+        pattern=r"^[!-~]+$",
     )
     env: list[EnvVar] | None = Field(
         default=None,
@@ -118,6 +118,7 @@ class FlowDeploymentSpec(Model):
         ),
         min_length=1,
         max_length=253,
+        pattern=DNS_SUBDOMAIN,
     )
     image_pull_secrets: list[LocalObjectReference] | None = Field(
         default=None,

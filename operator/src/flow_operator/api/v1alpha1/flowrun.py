@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from flow_operator.api.rules import Rule, immutable, matching, rules
 from flow_operator.api.v1alpha1.conditions import Condition
 from flow_operator.api.v1alpha1.flowdeployment import LIST_MAP_BY_NAME
-from flow_operator.api.v1alpha1.meta import PRESERVE, LocalObjectReference, Model, ObjectMeta, cel
+from flow_operator.api.v1alpha1.meta import PRESERVE, LocalObjectReference, Model, ObjectMeta
 from flow_operator.api.v1alpha1.pod import EnvVar, Parameters
 
 
@@ -36,27 +37,29 @@ class Trigger(Model):
     )
 
 
-def _unchanged(field: str) -> tuple[str, str]:
-    return (
-        f"has(self.{field}) == has(oldSelf.{field}) && "
-        f"(!has(self.{field}) || self.{field} == oldSelf.{field})",
-        f"spec.{field} is immutable: create another FlowRun",
-    )
+_ANOTHER = "create another FlowRun"
 
 
 class FlowRunSpec(Model):
     """Which deployment to run, and what is different this time."""
 
     model_config = ConfigDict(
-        json_schema_extra=cel(
-            _unchanged("deploymentRef"),
-            _unchanged("parameters"),
-            _unchanged("env"),
-            _unchanged("revision"),
-            _unchanged("trigger"),
-            (
-                "!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)",
-                "spec.cancel cannot be undone: create another FlowRun",
+        json_schema_extra=rules(
+            immutable("deploymentRef", _ANOTHER),
+            immutable("parameters", _ANOTHER),
+            immutable("env", _ANOTHER),
+            immutable("revision", _ANOTHER),
+            immutable("trigger", _ANOTHER),
+            Rule(
+                cel=(
+                    "!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)"
+                ),
+                message=f"cancel cannot be undone: {_ANOTHER}",
+                check=lambda value, before: (
+                    not before.get("cancel", False) or value.get("cancel", False)
+                ),
+                field="cancel",
+                forbidden=True,
             ),
         )
     )
@@ -67,7 +70,6 @@ class FlowRunSpec(Model):
     parameters: Parameters | None = Field(
         default=None,
         description="Arguments by name, over those of the deployment; at most 64 KiB of JSON.",
-        json_schema_extra=PRESERVE,
     )
     env: list[EnvVar] | None = Field(
         default=None,
@@ -81,7 +83,14 @@ class FlowRunSpec(Model):
             "Revision to run in place of what the deployment's source points to: a full commit "
             "SHA for git; sha256:<digest> for s3, which the objects must still have."
         ),
-        pattern=r"^([0-9a-f]{40}|[0-9a-f]{64}|sha256:[0-9a-f]{64})$",
+        max_length=71,
+        json_schema_extra=rules(
+            matching(
+                r"^([0-9a-f]{40}|[0-9a-f]{64}|sha256:[0-9a-f]{64})$",
+                "revision must be a full commit SHA of 40 or 64 lower-case hex digits, or "
+                "sha256:<64 hex digits>",
+            )
+        ),
     )
     trigger: Trigger | None = Field(
         default=None, description="Why the run exists; unset means that somebody created it."

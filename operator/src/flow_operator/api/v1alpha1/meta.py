@@ -1,4 +1,4 @@
-"""What every model shares: its base, its CEL rules, the metadata of an object."""
+"""What every model shares: its base, the metadata of an object."""
 
 from datetime import datetime
 from typing import Any
@@ -23,12 +23,11 @@ class Model(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
 
 
-def cel(*rules: tuple[str, str]) -> dict[str, Any]:
-    """Return the schema extension that holds CEL rules, each with the message it is refused by."""
-    return {"x-kubernetes-validations": [{"rule": rule, "message": msg} for rule, msg in rules]}
-
-
 PRESERVE: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
+"""Schema of a field that may hold anything."""
+
+DNS_SUBDOMAIN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
+"""What Kubernetes takes for the name of most objects."""
 
 
 class OwnerReference(Model):
@@ -67,4 +66,5 @@ class LocalObjectReference(Model):
         description="Name of the object in the namespace of this resource.",
         min_length=1,
         max_length=253,
+        pattern=DNS_SUBDOMAIN,
     )

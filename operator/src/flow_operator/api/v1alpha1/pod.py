@@ -4,21 +4,45 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 
-from flow_operator.api.v1alpha1.meta import LocalObjectReference, Model, cel
+from flow_operator.api.rules import Rule, exactly_one, rules, without
+from flow_operator.api.v1alpha1.meta import DNS_SUBDOMAIN, LocalObjectReference, Model
+
+_QUANTITY = r"^[+]?([0-9]+([.][0-9]*)?|[.][0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
 
 Quantity = Annotated[
     str | int | float,
     WithJsonSchema(
-        {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+        {
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "pattern": _QUANTITY,
+            "x-kubernetes-int-or-string": True,
+        }
     ),
 ]
+"""An amount of a resource, such as 500m, 2 or 1Gi."""
+
+Parameters = Annotated[
+    dict[str, Any],
+    WithJsonSchema(
+        {"type": "object", "additionalProperties": {"x-kubernetes-preserve-unknown-fields": True}}
+    ),
+]
+"""Any JSON by name.
+
+The schema is a map of open values and not one open object: the API server compares two open objects
+by their size and common keys alone, so that a renamed key would pass for no change.
+"""
 
 
 class KeySelector(Model):
     """One key of a ConfigMap or Secret."""
 
-    name: str = Field(description="Name of the object.", min_length=1, max_length=253)
-    key: str = Field(description="Key within it.", min_length=1, max_length=253)
+    name: str = Field(
+        description="Name of the object.", min_length=1, max_length=253, pattern=DNS_SUBDOMAIN
+    )
+    key: str = Field(
+        description="Key within it.", min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$"
+    )
     optional: bool | None = Field(
         default=None, description="Whether the variable is left out when the key is missing."
     )
@@ -27,19 +51,17 @@ class KeySelector(Model):
 class FieldSelector(Model):
     """A field of the Pod."""
 
-    field_path: str = Field(description="Path of the field, such as metadata.name.", max_length=512)
+    field_path: str = Field(
+        description="Path of the field, such as metadata.name.", min_length=1, max_length=512
+    )
 
 
 class EnvVarSource(Model):
     """Where the value of a variable comes from."""
 
     model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "[has(self.configMapKeyRef), has(self.secretKeyRef), has(self.fieldRef)]"
-                ".filter(x, x).size() == 1",
-                "valueFrom takes exactly one of configMapKeyRef, secretKeyRef, fieldRef",
-            )
+        json_schema_extra=rules(
+            exactly_one("valueFrom", "configMapKeyRef", "secretKeyRef", "fieldRef")
         )
     )
 
@@ -54,15 +76,14 @@ class EnvVar(Model):
     """One environment variable of the main container."""
 
     model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "!has(self.value) || !has(self.valueFrom)",
-                "env takes value or valueFrom, not both",
-            ),
-            (
-                "!self.name.startsWith('FLOW_')",
-                "env names that begin with FLOW_ are reserved",
-            ),
+        json_schema_extra=rules(
+            Rule(
+                cel="!has(self.value) || !has(self.valueFrom)",
+                message="env takes value or valueFrom, not both",
+                check=lambda value: "value" not in value or "valueFrom" not in value,
+                field="valueFrom",
+                forbidden=True,
+            )
         )
     )
 
@@ -70,7 +91,10 @@ class EnvVar(Model):
         description="Name of the variable.",
         min_length=1,
         max_length=253,
-        pattern=r"^[^=\x00-\x1f\x7f]+$",
+        pattern=r"^[ -<>-~]+$",
+        json_schema_extra=rules(
+            without("^FLOW_", "name must not begin with FLOW_: such variables are the operator's")
+        ),
     )
     value: str | None = Field(
         default=None,
@@ -86,15 +110,15 @@ class EnvFromSource(Model):
     """A ConfigMap or Secret whose keys all become variables."""
 
     model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "has(self.configMapRef) != has(self.secretRef)",
-                "envFrom takes exactly one of configMapRef, secretRef",
-            )
-        )
+        json_schema_extra=rules(exactly_one("envFrom", "configMapRef", "secretRef"))
     )
 
-    prefix: str | None = Field(default=None, description="Put before every name.", max_length=253)
+    prefix: str | None = Field(
+        default=None,
+        description="Put before every name.",
+        max_length=253,
+        pattern=r"^[ -<>-~]*$",
+    )
     config_map_ref: "OptionalReference | None" = Field(default=None, description="A ConfigMap.")
     secret_ref: "OptionalReference | None" = Field(default=None, description="A Secret.")
 
@@ -114,6 +138,3 @@ class ResourceRequirements(Model):
     requests: dict[str, Quantity] | None = Field(
         default=None, description="What the container is scheduled with."
     )
-
-
-Parameters = dict[str, Any]
