@@ -1,0 +1,215 @@
+"""Objects as an API server would have them, and a small world that decisions act on."""
+
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from flow_operator.api.v1alpha1 import FlowRun
+from flow_operator.core.decision import (
+    CreateJob,
+    CreateRun,
+    Decision,
+    DeleteRun,
+    EmitEvent,
+    SuspendJob,
+    WriteStatus,
+)
+from flow_operator.core.deployments import decide_deployment
+from flow_operator.core.names import job_name
+from flow_operator.core.runs import RunView, decide_run
+from flow_operator.core.runstate import current_attempt
+from flow_operator.core.settings import Settings
+
+T0 = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+COMMIT = "8c1f" + "0" * 36
+
+
+def stamp(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def deployment(**spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "flow-operator.io/v1alpha1",
+        "kind": "FlowDeployment",
+        "metadata": {
+            "name": "etl",
+            "namespace": "data",
+            "uid": "uid-etl",
+            "generation": 1,
+            "creationTimestamp": stamp(T0),
+        },
+        "spec": {
+            "source": {"git": {"url": "https://git.example/flows.git"}},
+            "entrypoint": "etl.py:main",
+            **spec,
+        },
+    }
+
+
+def flow_run(name: str = "etl-manual", **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "flow-operator.io/v1alpha1",
+        "kind": "FlowRun",
+        "metadata": {
+            "name": name,
+            "namespace": "data",
+            "uid": f"uid-{name}",
+            "generation": 1,
+            "creationTimestamp": stamp(T0),
+        },
+        "spec": {"deploymentRef": {"name": "etl"}, **spec},
+    }
+
+
+def terminated(code: int, message: str = "", reason: str = "", **more: str) -> dict[str, Any]:
+    return {
+        "terminated": {
+            "exitCode": code,
+            "message": message,
+            "reason": reason or ("Completed" if code == 0 else "Error"),
+            "startedAt": stamp(T0),
+            "finishedAt": stamp(T0 + timedelta(seconds=3)),
+            **more,
+        }
+    }
+
+
+def pod(
+    fetch: dict[str, Any] | None = None,
+    flow: dict[str, Any] | None = None,
+    phase: str = "Pending",
+    conditions: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    status: dict[str, Any] = {"phase": phase, "conditions": conditions or []}
+    if fetch:
+        status["initContainerStatuses"] = [{"name": "fetch", "state": fetch}]
+    if flow:
+        status["containerStatuses"] = [{"name": "flow", "state": flow}]
+    return {
+        "metadata": {"name": "etl-pod", "uid": "uid-pod", "creationTimestamp": stamp(T0)},
+        "status": status,
+    }
+
+
+FETCHED = terminated(
+    0,
+    f'{{"version":1,"reason":"Succeeded","revision":"{COMMIT}","seconds":{{"total":0.061}}}}',
+)
+RUNNING = {"running": {"startedAt": stamp(T0)}}
+
+
+def failed_fetch(
+    reason: str, message: str = "it failed", remedy: str = "mend it"
+) -> dict[str, Any]:
+    text = f'{{"version":1,"reason":"{reason}","message":"{message}","remedy":"{remedy}"}}'
+    return pod(fetch=terminated(1, text), phase="Failed")
+
+
+SUCCEEDED_POD = pod(FETCHED, terminated(0, '{"version":1,"result":{"rows":10}}'), phase="Succeeded")
+
+
+class World:
+    """An API server of dictionaries: applies decisions, refuses names that are taken.
+
+    `budget` is how many writes succeed before the operator is killed; None: it lives.
+    """
+
+    def __init__(self) -> None:
+        self.now = T0
+        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.pods: dict[str, list[dict[str, Any]]] = {}
+        self.events: list[EmitEvent] = []
+        self.created: list[tuple[str, str]] = []
+        self.writes = 0
+        self.budget: int | None = None
+        self.settings = Settings()
+        self._uids = count(1)
+
+    def put(self, obj: dict[str, Any]) -> None:
+        self.objects[obj["kind"], obj["metadata"]["name"]] = obj
+
+    def all(self, kind: str) -> list[dict[str, Any]]:
+        return [obj for (k, _), obj in self.objects.items() if k == kind]
+
+    def one(self, kind: str) -> dict[str, Any]:
+        (only,) = self.all(kind)
+        return only
+
+    def edit(self, name: str = "etl", **spec: Any) -> None:
+        obj = self.objects["FlowDeployment", name]
+        obj["spec"] = {**obj["spec"], **spec}
+        obj["metadata"]["generation"] += 1
+
+    def reconcile(self) -> None:
+        """Decide on everything until nothing changes."""
+        for _ in range(30):
+            before = deepcopy((self.objects, len(self.events)))
+            for obj in self.all("FlowDeployment"):
+                runs = [FlowRun.model_validate(run) for run in self.all("FlowRun")]
+                self._apply(obj, decide_deployment(deepcopy(obj), runs, self.now))
+            for obj in self.all("FlowRun"):
+                self._apply(obj, self.decide_run(obj))
+            if before == (self.objects, len(self.events)):
+                return
+        raise AssertionError("decisions never settle")
+
+    def decide_run(self, obj: dict[str, Any]) -> Decision:
+        run = FlowRun.model_validate(obj)
+        name = job_name(run.metadata.name, run.metadata.uid, current_attempt(run))
+        view = RunView(
+            deepcopy(obj),
+            deepcopy(self.objects.get(("FlowDeployment", run.spec.deployment_ref.name))),
+            deepcopy(self.objects.get(("Job", name))),
+            deepcopy(self.pods.get(name, [])),
+        )
+        return decide_run(view, self.now, self.settings)
+
+    def _apply(self, obj: dict[str, Any], decision: Decision) -> None:
+        for action in decision.actions:
+            if self.budget == 0:
+                raise KilledError
+            if self.budget is not None:
+                self.budget -= 1
+            self.writes += 1
+            match action:
+                case CreateRun(manifest) | CreateJob(manifest):
+                    self._create(deepcopy(manifest))
+                case WriteStatus(status):
+                    obj["status"] = deepcopy(status)
+                case SuspendJob(name):
+                    self.objects["Job", name]["spec"]["suspend"] = True
+                    self.pods.pop(name, None)
+                case DeleteRun(name):
+                    del self.objects["FlowRun", name]
+                case EmitEvent():
+                    if action.name not in {event.name for event in self.events}:
+                        self.events.append(action)
+
+    def _create(self, manifest: dict[str, Any]) -> None:
+        key = manifest["kind"], manifest["metadata"]["name"]
+        if key in self.objects:
+            owner = manifest["metadata"]["ownerReferences"][0]["uid"]
+            assert self.objects[key]["metadata"]["ownerReferences"][0]["uid"] == owner
+            return
+        manifest["metadata"] |= {
+            "uid": f"uid-{next(self._uids)}",
+            "generation": 1,
+            "creationTimestamp": stamp(self.now),
+        }
+        self.objects[key] = manifest
+        self.created.append(key)
+
+    def pod_becomes(self, new: dict[str, Any]) -> None:
+        """Give the newest Job this Pod."""
+        newest = [name for kind, name in self.created if kind == "Job"][-1]
+        self.pods[newest] = [new]
+
+    def condition(self, kind: str, of: str) -> dict[str, Any] | None:
+        conditions = self.one(kind).get("status", {}).get("conditions", [])
+        return next((c for c in conditions if c["type"] == of), None)
+
+
+class KilledError(Exception):
+    """The operator was killed."""
