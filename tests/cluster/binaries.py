@@ -95,8 +95,19 @@ def _compile(program: Program, module: Path, target: Path) -> None:
     version = " ".join(f"-X {package}.gitVersion={KUBERNETES}" for package in _VERSION_PACKAGES)
     run(
         # Two jobs: a compiler takes up to a gigabyte for the largest packages.
-        ["go", "build", "-p", "2", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {version}"]
-        + ["-o", str(unfinished / target.name), program.package],
+        [
+            "go",
+            "build",
+            "-p",
+            "2",
+            "-trimpath",
+            "-buildvcs=false",
+            "-ldflags",
+            f"-s -w {version}",
+            "-o",
+            str(unfinished / target.name),
+            program.package,
+        ],
         cwd=module,
         env={**os.environ, "CGO_ENABLED": "0"},
         log=log,

@@ -31,17 +31,31 @@ def make_all(settings: Settings) -> None:
     pki.chmod(0o700)
     _authority(pki)
     _key(pki / "service-account.key")
-    run(["openssl", "pkey", "-in", pki / "service-account.key", "-pubout"]
-        + ["-out", str(pki / "service-account.pub")])
+    run(
+        [
+            "openssl",
+            "pkey",
+            "-in",
+            pki / "service-account.key",
+            "-pubout",
+            "-out",
+            str(pki / "service-account.pub"),
+        ]
+    )
     names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     names += ["kubernetes.default.svc.cluster.local", "localhost", NODE]
     addresses = ["127.0.0.1", settings.node_ip, settings.kubernetes_service_ip]
     san = ",".join([*(f"DNS:{name}" for name in names), *(f"IP:{ip}" for ip in addresses)])
-    _certificate(pki, "kube-apiserver", "/CN=kube-apiserver", f"subjectAltName={san}\n"
-                 "extendedKeyUsage=serverAuth")
+    _certificate(
+        pki,
+        "kube-apiserver",
+        "/CN=kube-apiserver",
+        f"subjectAltName={san}\nextendedKeyUsage=serverAuth",
+    )
     san = f"DNS:{NODE},IP:{settings.node_ip}"
-    _certificate(pki, "kubelet-server", f"/CN={NODE}", f"subjectAltName={san}\n"
-                 "extendedKeyUsage=serverAuth")
+    _certificate(
+        pki, "kubelet-server", f"/CN={NODE}", f"subjectAltName={san}\nextendedKeyUsage=serverAuth"
+    )
     for name, (user, group) in CLIENTS.items():
         subject = (f"/O={group}" if group else "") + f"/CN={user}"
         _certificate(pki, name, subject, "extendedKeyUsage=clientAuth")
@@ -56,8 +70,22 @@ def _key(path: Path) -> None:
 
 def _authority(pki: Path) -> None:
     _key(pki / "ca.key")
-    run(["openssl", "req", "-x509", "-new", "-key", pki / "ca.key", "-days", "365"]
-        + ["-subj", "/CN=flow-test-ca", "-out", str(pki / "ca.crt")])
+    run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-new",
+            "-key",
+            pki / "ca.key",
+            "-days",
+            "365",
+            "-subj",
+            "/CN=flow-test-ca",
+            "-out",
+            str(pki / "ca.crt"),
+        ]
+    )
 
 
 def _certificate(pki: Path, name: str, subject: str, extensions: str) -> None:
@@ -65,9 +93,26 @@ def _certificate(pki: Path, name: str, subject: str, extensions: str) -> None:
     _key(key)
     run(["openssl", "req", "-new", "-key", key, "-subj", subject, "-out", request])
     (pki / f"{name}.ext").write_text(extensions + "\n")
-    run(["openssl", "x509", "-req", "-in", request, "-CA", pki / "ca.crt", "-days", "365"]
-        + ["-CAkey", str(pki / "ca.key"), "-CAcreateserial", "-extfile", str(pki / f"{name}.ext")]
-        + ["-out", str(certificate)])
+    run(
+        [
+            "openssl",
+            "x509",
+            "-req",
+            "-in",
+            request,
+            "-CA",
+            pki / "ca.crt",
+            "-days",
+            "365",
+            "-CAkey",
+            str(pki / "ca.key"),
+            "-CAcreateserial",
+            "-extfile",
+            str(pki / f"{name}.ext"),
+            "-out",
+            str(certificate),
+        ]
+    )
 
 
 def _kubeconfig(settings: Settings, name: str, path: Path) -> None:

@@ -46,9 +46,23 @@ class Node:
         for folder in PRIVATE_FOLDERS:
             Path(folder).mkdir(parents=True, exist_ok=True)
         outer = spawn(
-            ["unshare", "--net", "--mount", "--pid", "--uts", "--fork", "--kill-child"]
-            + ["--mount-proc", "--", sys.executable, "-I", str(HERE / "init.py")]
-            + [str(settings.run), str(settings.state), NODE],
+            [
+                "unshare",
+                "--net",
+                "--mount",
+                "--pid",
+                "--uts",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "--",
+                sys.executable,
+                "-I",
+                str(HERE / "init.py"),
+                str(settings.run),
+                str(settings.state),
+                NODE,
+            ],
             settings.logs / "node.log",
         )
         wait_for(
@@ -107,8 +121,21 @@ class Node:
 
     def _plug_in(self, pid: int) -> None:
         settings, ip = self.settings, str(_program("ip"))
-        run([ip, "link", "add", settings.link, "type", "veth"]
-            + ["peer", "name", "eth0", "netns", str(pid)])
+        run(
+            [
+                ip,
+                "link",
+                "add",
+                settings.link,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "eth0",
+                "netns",
+                str(pid),
+            ]
+        )
         run([ip, "address", "add", f"{settings.host_ip}/30", "dev", settings.link])
         run([ip, "link", "set", settings.link, "up"])
         for words in (

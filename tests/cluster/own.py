@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.cluster import certificates, components, configuration, pause
 from tests.cluster.binaries import tool
-from tests.cluster.console import ClusterError, run, say, step, wait_for
+from tests.cluster.console import ClusterError, run, step, wait_for
 from tests.cluster.node import Node
 from tests.cluster.paths import CONTEXT, Settings
 from tests.cluster.probe import Probe
@@ -162,8 +162,3 @@ class OwnCluster:
 def _known(component: str) -> None:
     if component not in components.ORDER:
         raise ClusterError(f"no component {component!r}; there are: {', '.join(components.ORDER)}")
-
-
-def remind(cluster: OwnCluster) -> None:
-    """Say how to use a cluster that was just started."""
-    say(f"export KUBECONFIG={cluster.kubeconfig}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -74,10 +75,8 @@ class Process:
         for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
             deadline = time.monotonic() + patience
             if self.alive():
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(target.pid, number)
-                except ProcessLookupError:
-                    pass
             while self.alive() and time.monotonic() < deadline:
                 time.sleep(0.05)
             if not self.alive():

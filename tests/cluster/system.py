@@ -56,8 +56,7 @@ def require(programs: Mapping[str, str]) -> None:
     names = " ".join(missing)
     if not (is_root() and shutil.which("apt-get")):
         raise ClusterError(
-            f"missing: {names}. Install them (Debian: `apt-get install {names}`) "
-            "and run this again"
+            f"missing: {names}. Install them (Debian: `apt-get install {names}`) and run this again"
         )
     log = cache() / "log" / "apt.log"
     log.parent.mkdir(parents=True, exist_ok=True)
