@@ -57,8 +57,13 @@ def rules(*given: Rule) -> dict[str, Any]:
 
 
 def find_rule(cel: str) -> Rule:
-    """Return the rule whose CEL is in a schema."""
+    """Return a rule with the CEL that is in a schema; fields may share one, each with its words."""
     return _KNOWN[cel]
+
+
+def matches(pattern: str, value: str) -> bool:
+    """Whether the pattern is in the value; `$` is the very end, as RE2 takes it."""
+    return re.search(pattern.replace("$", r"\Z"), value) is not None
 
 
 def matching(pattern: str, message: str) -> Rule:
@@ -66,7 +71,7 @@ def matching(pattern: str, message: str) -> Rule:
     return Rule(
         cel=f"self.matches(r'{pattern}')",
         message=message,
-        check=lambda value: _found(pattern, value),
+        check=lambda value: matches(pattern, value),
     )
 
 
@@ -75,7 +80,7 @@ def without(pattern: str, message: str, *, forbidden: bool = False) -> Rule:
     return Rule(
         cel=f"!self.matches(r'{pattern}')",
         message=message,
-        check=lambda value: not _found(pattern, value),
+        check=lambda value: not matches(pattern, value),
         forbidden=forbidden,
     )
 
@@ -112,11 +117,6 @@ def immutable(field: str, remedy: str) -> Rule:
         field=field,
         forbidden=True,
     )
-
-
-def _found(pattern: str, value: str) -> bool:
-    """Whether the pattern is in the value; `$` is the very end, as RE2 takes it."""
-    return re.search(pattern.replace("$", r"\Z"), value) is not None
 
 
 def _count(fields: tuple[str, ...]) -> str:

@@ -18,6 +18,7 @@ _ORDER = (
     "description",
     "type",
     "format",
+    "nullable",
     "default",
     "enum",
     "pattern",

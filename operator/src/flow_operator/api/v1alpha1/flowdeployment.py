@@ -133,7 +133,6 @@ class FlowDeploymentSpec(Model):
             "changes its Pods is edited. Unset: [SpecChange]. Empty: only FlowRuns that somebody "
             "creates."
         ),
-        max_length=8,
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     suspend: bool = Field(

@@ -24,13 +24,20 @@ Quantity = Annotated[
 Parameters = Annotated[
     dict[str, Any],
     WithJsonSchema(
-        {"type": "object", "additionalProperties": {"x-kubernetes-preserve-unknown-fields": True}}
+        {
+            "type": "object",
+            "additionalProperties": {
+                "nullable": True,
+                "x-kubernetes-preserve-unknown-fields": True,
+            },
+        }
     ),
 ]
 """Any JSON by name.
 
 The schema is a map of open values and not one open object: the API server compares two open objects
-by their size and common keys alone, so that a renamed key would pass for no change.
+by their size and common keys alone, so that a renamed key would pass for no change. `nullable`
+keeps it from dropping an argument that is null.
 """
 
 
