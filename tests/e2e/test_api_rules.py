@@ -1,0 +1,295 @@
+"""What the CRDs promise, asked of a real API server: every rule, the columns, what explain prints.
+
+The cases are those of `tests.unit.api`, so our own checks and the API server cannot come to differ.
+Nothing but the objects that edits need is stored: all else is a dry run.
+"""
+
+import copy
+import json
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client, config
+
+from flow_operator.api.crd import KINDS
+from flow_operator.api.v1alpha1 import GROUP, VERSION
+from tests.cluster import Cluster, ClusterError, ensure
+from tests.unit.api.cases import CASES, EDITS, GIT, RUN, S3, Case, changed, generated_cases
+
+CRDS = Path(__file__).parents[2] / "crds"
+NAMESPACE = f"flow-api-rules-{secrets.token_hex(3)}"
+PLURALS = {kind.name: kind.plural for kind in KINDS}
+DATE = re.compile(r"^(\d+[smhd])+$|^<unknown>$|^$")
+
+
+class Server:
+    """The API server, by what it says to a manifest."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.api = client.CustomObjectsApi(
+            config.new_client_from_config(str(cluster.kubeconfig), cluster.context)
+        )
+
+    def at(self, manifest: dict[str, Any]) -> dict[str, str]:
+        return {
+            "group": GROUP,
+            "version": VERSION,
+            "namespace": NAMESPACE,
+            "plural": PLURALS[manifest["kind"]],
+        }
+
+    def create(self, manifest: dict[str, Any], *, dry: bool = False) -> dict[str, Any]:
+        return dict(
+            self.api.create_namespaced_custom_object(
+                **self.at(manifest),
+                body=manifest,
+                field_validation="Strict",
+                **({"dry_run": "All"} if dry else {}),
+            )
+        )
+
+    def refusal_of_creation(self, manifest: dict[str, Any]) -> str:
+        """The error that a new object gets; empty if it is accepted."""
+        try:
+            self.create(manifest, dry=True)
+        except client.ApiException as error:
+            return str(json.loads(error.body)["message"])
+        return ""
+
+    def refusal_of_edit(self, before: dict[str, Any], changes: dict[str, Any]) -> str:
+        """The error that an edit of an object gets; empty if it is accepted."""
+        stored = self.create(before)
+        name = stored["metadata"]["name"]
+        after = changed(before, changes)
+        after["metadata"] |= {"name": name}
+        after["metadata"]["resourceVersion"] = stored["metadata"]["resourceVersion"]
+        try:
+            self.api.replace_namespaced_custom_object(
+                **self.at(before), name=name, body=after, dry_run="All", field_validation="Strict"
+            )
+        except client.ApiException as error:
+            return str(json.loads(error.body)["message"])
+        finally:
+            self.api.delete_namespaced_custom_object(**self.at(before), name=name)
+        return ""
+
+    def set_status(self, manifest: dict[str, Any], status: dict[str, Any]) -> None:
+        self.api.patch_namespaced_custom_object_status(
+            **self.at(manifest), name=manifest["metadata"]["name"], body={"status": status}
+        )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """An API server that knows our kinds; CRDs that were not there go away again."""
+    cluster = ensure(with_images=False)
+    ours = []
+    for kind in KINDS:
+        try:
+            cluster.run("get", "crd", kind.crd_name)
+        except ClusterError:
+            ours.append(kind.crd_name)
+    if ours:
+        cluster.run("apply", "-f", CRDS)
+    cluster.run("wait", "--for=condition=Established", "crd", *(kind.crd_name for kind in KINDS))
+    cluster.run("create", "namespace", NAMESPACE)
+    yield Server(cluster)
+    cluster.run("delete", "namespace", NAMESPACE, "--wait=false")
+    if ours:
+        cluster.run("delete", "crd", *ours)
+
+
+@pytest.mark.parametrize("case", [*CASES, *generated_cases()], ids=lambda case: case.name)
+def test_the_api_server_names_the_field_that_is_wrong(server: Server, case: Case) -> None:
+    """Every case is accepted, or refused with a message that names the field at fault."""
+    said = server.refusal_of_creation(case.manifest)
+    if case.refused is None:
+        assert said == ""
+    else:
+        assert re.search(rf'{re.escape(case.refused)}(?=[:"])', said), said or "it was accepted"
+
+
+@pytest.mark.parametrize("number", range(len(EDITS)), ids=[edit.name for edit in EDITS])
+def test_the_api_server_guards_what_may_change(server: Server, number: int) -> None:
+    """The spec of a FlowRun keeps every value but `cancel`, which goes one way."""
+    edit = EDITS[number]
+    before = changed(edit.before, {"metadata.name": f"edit-{number}"})
+    said = server.refusal_of_edit(before, edit.changes)
+    if edit.refused is None:
+        assert said == ""
+    else:
+        assert f"{edit.refused}: " in said, said or "it was accepted"
+
+
+def test_messages_say_what_to_do_and_repeat_no_credential(server: Server) -> None:
+    """A URL with a password is refused by a remedy, without the password."""
+    said = server.refusal_of_creation(
+        changed(GIT, {"spec.source.git.url": "https://u:hunter2@host/x"})
+    )
+    assert "spec.source.git.url: Forbidden: url must not contain credentials" in said
+    assert "put them into a Secret and name it in secretRef" in said
+    assert "hunter2" not in said
+
+
+def test_the_api_server_fills_in_the_defaults(server: Server) -> None:
+    """What a spec leaves out is filled in, and nothing else."""
+    least = {"source": {"git": {"url": "http://h/x"}}, "entrypoint": "m:f"}
+    assert server.create(changed(GIT, {"spec": least}), dry=True)["spec"] == {
+        **least,
+        "suspend": False,
+        "pendingDeadlineSeconds": 300,
+        "successfulRunsHistoryLimit": 3,
+        "failedRunsHistoryLimit": 3,
+    }
+    least = {"deploymentRef": {"name": "nightly"}}
+    stored = server.create(changed(RUN, {"spec": least}), dry=True)["spec"]
+    assert stored == {**least, "cancel": False}
+
+
+@pytest.mark.parametrize("base", [GIT, S3, RUN], ids=["git", "s3", "run"])
+def test_the_api_server_keeps_every_field(server: Server, base: dict[str, Any]) -> None:
+    """Nothing that is accepted is dropped: not even an argument that is null."""
+    stored = server.create(copy.deepcopy(base), dry=True)["spec"]
+    assert {**stored, **base["spec"]} == stored
+
+
+def test_the_crds_of_the_cluster_are_these(server: Server) -> None:
+    """The cluster serves what is in the folder, so the proof above is about this tree."""
+    for file in sorted(CRDS.glob("*.yaml")):
+        wanted = yaml.safe_load(file.read_text())
+        found = json.loads(
+            server.cluster.run("get", "crd", wanted["metadata"]["name"], "-o", "json")
+        )
+        schema = "openAPIV3Schema"
+        mine, theirs = wanted["spec"]["versions"][0], found["spec"]["versions"][0]
+        assert theirs["schema"][schema] == mine["schema"][schema]
+        conditions = {c["type"]: c["status"] for c in found["status"]["conditions"]}
+        assert conditions["NamesAccepted"] == "True"
+        assert conditions.get("NonStructuralSchema", "False") == "False"
+
+
+@pytest.mark.parametrize(
+    ("path", "phrases"),
+    [
+        ("fd", ["A function of a source tree", "spec", "status"]),
+        ("fd.spec.source.git", ["A git repository.", "url", "secretRef", "insecure"]),
+        ("fd.spec.source.git.url", ["Credentials do not belong here"]),
+        ("fd.spec.env", ["Environment variables of the main container.", "valueFrom"]),
+        ("fr.spec.cancel", ["Stops the run."]),
+        ("fr.status.attempts", ["The Jobs of the run, oldest first.", "podUID"]),
+    ],
+)
+def test_kubectl_explains_fields(server: Server, path: str, phrases: list[str]) -> None:
+    """`kubectl explain` prints our descriptions, by the short names."""
+    said = server.cluster.run(
+        "explain", path, "--recursive" if path == "fd" else "--output=plaintext"
+    )
+    assert [phrase for phrase in phrases if phrase not in " ".join(said.split())] == []
+
+
+def test_kubectl_shows_deployments(server: Server) -> None:
+    """`kubectl get fd`: READY, SOURCE, ENTRYPOINT, LAST RUN, LAST STATUS, AGE."""
+    server.create(changed(GIT, {"metadata.name": "columns-git", "spec.runOn": []}))
+    server.create(changed(S3, {"metadata.name": "columns-s3", "spec.runOn": []}))
+    condition = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Accepted",
+        "message": "",
+        "lastTransitionTime": "2026-11-22T03:00:00Z",
+    }
+    server.set_status(
+        changed(GIT, {"metadata.name": "columns-git"}),
+        {
+            "observedGeneration": 1,
+            "conditions": [condition],
+            "source": "https://git.example.com/acme/flows.git@main",
+            "lastRun": {
+                "name": "nightly-1",
+                "phase": "Succeeded",
+                "revision": "8c1f",
+                "startTime": "2026-11-22T03:00:00Z",
+            },
+        },
+    )
+    header, rows = _table(server.cluster.run("get", "fd", "-n", NAMESPACE))
+    assert header == [
+        "NAME", "READY", "SOURCE", "ENTRYPOINT", "LAST RUN", "LAST STATUS", "AGE",
+    ]  # fmt: skip
+    git, s3 = rows["columns-git"], rows["columns-s3"]
+    assert git["READY"] == "True"
+    assert git["SOURCE"] == "https://git.example.com/acme/flows.git@main"
+    assert git["ENTRYPOINT"] == "etl/nightly.py:main"
+    assert git["LAST STATUS"] == "Succeeded"
+    assert DATE.match(git["LAST RUN"])
+    assert git["LAST RUN"]
+    assert DATE.match(git["AGE"])
+    assert s3["ENTRYPOINT"] == '["python","-c","print(1)"]'
+    header, rows = _table(server.cluster.run("get", "fd", "-n", NAMESPACE, "-o", "wide"))
+    assert header[7:] == ["SUSPENDED", "REASON", "RUN", "REVISION"]
+    assert rows["columns-git"]["RUN"] == "nightly-1"
+
+
+def test_kubectl_shows_runs(server: Server) -> None:
+    """`kubectl get fr`: DEPLOYMENT, PHASE, REVISION, STARTED, DURATION; one deployment's only."""
+    run = changed(RUN, {"metadata.name": "columns"})
+    server.create(run)
+    server.create(changed(RUN, {"metadata.name": "other", "spec.deploymentRef.name": "weekly"}))
+    server.set_status(
+        run,
+        {
+            "phase": "Failed",
+            "revision": "8c1f",
+            "startTime": "2026-11-22T03:00:00Z",
+            "duration": "1m12s",
+            "conditions": [
+                {
+                    "type": "Succeeded",
+                    "status": "False",
+                    "reason": "FlowFailed",
+                    "message": "it raised",
+                    "lastTransitionTime": "2026-11-22T03:00:00Z",
+                }
+            ],
+        },
+    )
+    selected = "--field-selector=spec.deploymentRef.name=nightly"
+    header, rows = _table(server.cluster.run("get", "fr", "-n", NAMESPACE, selected))
+    assert header == ["NAME", "DEPLOYMENT", "PHASE", "REVISION", "STARTED", "DURATION"]
+    assert "columns" in rows
+    assert "other" not in rows
+    row = rows["columns"]
+    assert (row["DEPLOYMENT"], row["REVISION"], row["DURATION"]) == ("nightly", "8c1f", "1m12s")
+    assert row["PHASE"] == "Failed"
+    assert DATE.match(row["STARTED"])
+    assert row["STARTED"]
+    header, rows = _table(server.cluster.run("get", "fr", "-n", NAMESPACE, "-o", "wide"))
+    assert header[6:] == ["REASON", "MESSAGE", "TRIGGER"]
+    assert rows["columns"]["MESSAGE"] == "it raised"
+
+
+def test_both_kinds_are_in_one_category(server: Server) -> None:
+    """`kubectl get flow` lists deployments and runs."""
+    names = server.cluster.run("get", "flow", "-n", NAMESPACE, "-o", "name").split()
+    assert {name.partition("/")[0] for name in names} == {kind.crd_name for kind in KINDS} or {
+        name.partition("/")[0] for name in names
+    } == {f"{kind.name.lower()}.{GROUP}" for kind in KINDS}
+
+
+def _table(text: str) -> tuple[list[str], dict[str, dict[str, str]]]:
+    """Read what `kubectl get` prints: columns start where their header does."""
+    head, *lines = text.splitlines()
+    starts = [match.start() for match in re.finditer(r"\S+( \S+)*", head)]
+    ends = [*starts[1:], None]
+    header = [head[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+    rows = {}
+    for line in lines:
+        cells = [line[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+        rows[cells[0]] = dict(zip(header, cells, strict=True))
+    return header, rows
