@@ -1,0 +1,70 @@
+"""The cluster with everything that a first run needs: operator, servers, a restricted namespace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import Cluster, choose, ensure
+from tests.e2e.kube import Namespace
+from tests.e2e.servers import Servers
+
+ROOT = Path(__file__).parents[2]
+OPERATOR_NAMESPACE = "flow-operator-system"
+RELEASE = "flow-operator"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A running cluster with the images of the working tree; stopped again if it was down."""
+    provider = choose()
+    kept = all(state not in ("stopped", "not ready") for state in provider.status().values())
+    yield ensure()
+    if not kept:
+        provider.down()
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster) -> str:
+    """The operator, installed by the Helm chart; returns its namespace."""
+    repository, _, tag = cluster.images["flow-operator"].rpartition(":")
+    fetcher, _, fetcher_tag = cluster.images["flow-fetcher"].rpartition(":")
+    values = {
+        "image.repository": repository,
+        "image.tag": tag,
+        "fetcher.image.repository": fetcher,
+        "fetcher.image.tag": fetcher_tag,
+        "settings.defaultImage": cluster.images["flow-test-python"],
+        "logLevel": "debug",
+    }
+    settings = [f"--set-string={name}={value}" for name, value in values.items()]
+    cluster.run_helm(
+        "upgrade", RELEASE, str(ROOT / "charts" / "flow-operator"), "--install",
+        "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s",
+        *settings,
+    )  # fmt: skip
+    # The tag stays the same when the image changes: start what was built last.
+    cluster.run("-n", OPERATOR_NAMESPACE, "rollout", "restart", f"deployment/{RELEASE}")
+    cluster.run(
+        "-n", OPERATOR_NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=120s"
+    )
+    return OPERATOR_NAMESPACE
+
+
+@pytest.fixture(scope="session")
+def servers(cluster: Cluster) -> Servers:
+    """A git server over HTTPS and an S3 server, as Pods."""
+    return Servers.start(cluster)
+
+
+@pytest.fixture(scope="module")
+def namespace(
+    cluster: Cluster, operator: str, request: pytest.FixtureRequest
+) -> Iterator[Namespace]:
+    """A namespace of the module's own that enforces the restricted Pod Security Standard."""
+    stem = Path(request.node.name).stem.removeprefix("test_").replace("_", "-")
+    made = Namespace.create(cluster, f"e2e-{stem}")
+    yield made
+    made.delete()
