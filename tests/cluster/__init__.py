@@ -11,7 +11,7 @@ cluster.images["flow-operator"]         # what a Pod's `image` says
 from tests.cluster.binaries import tool
 from tests.cluster.console import ClusterError
 from tests.cluster.guard import RefusedContextError
-from tests.cluster.provider import Cluster, choose, ensure, load_images
+from tests.cluster.provider import Cluster, choose, ensure, load_images, take_down
 
 __all__ = [
     "Cluster",
@@ -20,5 +20,6 @@ __all__ = [
     "choose",
     "ensure",
     "load_images",
+    "take_down",
     "tool",
 ]

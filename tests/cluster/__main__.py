@@ -7,7 +7,7 @@ import sys
 
 from tests.cluster.binaries import COMPONENTS, PROGRAMS, tool
 from tests.cluster.console import ClusterError, say
-from tests.cluster.provider import choose, ensure, load_images
+from tests.cluster.provider import choose, ensure, load_images, take_down
 
 
 def _up(arguments: argparse.Namespace) -> None:
@@ -16,11 +16,7 @@ def _up(arguments: argparse.Namespace) -> None:
 
 
 def _down(arguments: argparse.Namespace) -> None:
-    provider = choose()
-    if arguments.purge:
-        provider.purge()
-    else:
-        provider.down()
+    take_down(purge=arguments.purge)
     say("nothing of the cluster is running")
 
 
@@ -64,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     up = command("up", _up, "start the cluster, unless it runs; build and load changed images")
     up.add_argument("--no-images", action="store_true", help="leave the images as they are")
     down = command("down", _down, "stop everything that `up` started")
-    down.add_argument("--purge", action="store_true", help="delete the cluster's images and logs")
+    down.add_argument("--purge", action="store_true", help="delete images and logs as well")
     command("status", _status, "show each component's state; exit 1 unless all is well")
     command("images", _images, "build the images whose sources changed, and load them")
     command("kubeconfig", _kubeconfig, "print the path of the cluster's kubeconfig")

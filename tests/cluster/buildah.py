@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -20,7 +21,7 @@ class Buildah:
 
     def __init__(self, settings: Settings) -> None:
         self._root = cache() / "buildah"
-        self._run = settings.run.with_name(f"{settings.run.name}-build")
+        self._run = settings.build_run
 
     def prepare(self) -> None:
         """Make the base image, unless it is there."""
@@ -40,7 +41,11 @@ class Buildah:
             return
         with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
             recipe.stage(Path(folder))
-            self._bud(recipe.full_name, Path(folder))
+            try:
+                self._bud(recipe.full_name, Path(folder))
+            except ClusterError:
+                self.tidy()
+                raise
 
     def export(self, recipe: Recipe, archive: Path) -> None:
         """Write a built image to a docker-archive."""
@@ -50,6 +55,12 @@ class Buildah:
     def has(self, recipe: Recipe) -> bool:
         """Whether an image of that name was built."""
         return self._has(recipe.full_name)
+
+    def tidy(self) -> None:
+        """Unmount and drop what failed or interrupted builds left."""
+        if self._root.exists():
+            with contextlib.suppress(ClusterError):
+                self._buildah("rm", "--all")
 
     def _has(self, name: str) -> bool:
         try:

@@ -10,7 +10,6 @@ from typing import Any
 
 import yaml
 
-from tests.cluster.node import CGROUP
 from tests.cluster.paths import NODE, Settings
 
 PAUSE_IMAGE = "localhost/flow-test-pause:1"
@@ -140,7 +139,7 @@ def _kubelet(settings: Settings) -> dict[str, Any]:
         "tlsPrivateKeyFile": str(pki / "kubelet-server.key"),
         "containerRuntimeEndpoint": f"unix://{settings.containerd_socket}",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{CGROUP}",
+        "cgroupRoot": f"/{settings.cgroup}",
         "failCgroupV1": False,
         "failSwapOn": False,
         "oomScoreAdj": 0,

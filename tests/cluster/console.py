@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 
+_LONGEST_COMMAND = 160
+
+
 class ClusterError(Exception):
     """The harness cannot go on. The message says what failed and what to do about it."""
 
@@ -68,9 +71,11 @@ def run(
             raise ClusterError(f"{words[0]} is not on PATH") from missing
     if done.returncode:
         output = log.read_text(errors="replace") if log else f"{done.stdout}{done.stderr}"
-        tail = "\n".join(output.strip().splitlines()[-25:])
+        tail = "\n".join(output.strip().splitlines()[-20:])
         where = f" (whole log: {log})" if log else ""
-        raise ClusterError(f"`{' '.join(words)}` exited {done.returncode}{where}:\n{tail}")
+        shown = " ".join(words)
+        shown = shown if len(shown) < _LONGEST_COMMAND else f"{shown[:_LONGEST_COMMAND]}…"
+        raise ClusterError(f"`{shown}` exited {done.returncode}{where}:\n{tail}")
     return done.stdout or ""
 
 

@@ -25,12 +25,6 @@ class GivenCluster:
                 "in FLOW_TEST_CONTEXT"
             )
 
-    def down(self) -> None:
-        """Leave it alone: the harness did not make it."""
-
-    def purge(self) -> None:
-        """Leave it alone."""
-
     def status(self) -> dict[str, str]:
         """Nothing is known of it."""
         return {"given": f"{self.context} of {self.kubeconfig}"}

@@ -20,8 +20,6 @@ from tests.cluster.processes import Process, spawn
 from tests.cluster.system import find
 
 _CGROUPS = Path("/sys/fs/cgroup")
-CGROUP = "flow-test"
-"""The control group that all Pods are under."""
 
 
 class Node:
@@ -88,7 +86,7 @@ class Node:
         with contextlib.suppress(ClusterError):
             run([_program("ip"), "link", "delete", self.settings.link])
         for root in _control_groups():
-            _remove_control_group(root / CGROUP)
+            _remove_control_group(root / self.settings.cgroup)
         for folder in PRIVATE_FOLDERS:
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
@@ -150,7 +148,7 @@ class Node:
 
     def _make_control_groups(self) -> None:
         for root in _control_groups():
-            group = root / CGROUP
+            group = root / self.settings.cgroup
             group.mkdir(exist_ok=True)
             for name in ("cpuset.cpus", "cpuset.mems"):
                 # Version 1 starts a group with no processor; nothing may join it then.

@@ -11,7 +11,7 @@ from tests.cluster import certificates, components, configuration, pause
 from tests.cluster.binaries import tool
 from tests.cluster.console import ClusterError, run, step, wait_for
 from tests.cluster.node import Node
-from tests.cluster.paths import CONTEXT, Settings
+from tests.cluster.paths import CONTEXT, Settings, cache
 from tests.cluster.probe import Probe
 from tests.cluster.system import CLUSTER_PROGRAMS, find, lock, require
 
@@ -44,15 +44,14 @@ class OwnCluster:
             if self.node.init():
                 with step("stop the cluster"):
                     self._stop()
-            self.node.destroy()
-            for folder in components.data_folders(self.settings):
-                shutil.rmtree(folder, ignore_errors=True)
-            self.kubeconfig.unlink(missing_ok=True)
+            self._forget()
 
     def purge(self) -> None:
-        """`down`, and forget images and logs too."""
+        """`down`, and forget all images and logs too; built programs stay."""
         self.down()
-        shutil.rmtree(self.settings.state, ignore_errors=True)
+        for folder in (self.settings.state, cache() / "buildah", self.settings.build_run):
+            shutil.rmtree(folder, ignore_errors=True)
+        (cache() / "images.json").unlink(missing_ok=True)
 
     def healthy(self) -> bool:
         """Whether every component runs and the node takes Pods."""
@@ -95,6 +94,9 @@ class OwnCluster:
     def _start(self) -> None:
         settings, node = self.settings, self.node
         settings.logs.mkdir(parents=True, exist_ok=True)
+        if not node.init():
+            # After a crash or a reboot: a new life must not find the Pods of the last one.
+            self._forget()
         node.make()
         certificates.make_all(settings)
         configuration.write_all(settings)
@@ -122,6 +124,12 @@ class OwnCluster:
                 self._remove_containers()
             # Nothing of this life is kept, so only containerd's images deserve patience.
             self.node.stop(name, grace=5 if name == "containerd" else 0)
+
+    def _forget(self) -> None:
+        self.node.destroy()
+        for folder in components.data_folders(self.settings):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.kubeconfig.unlink(missing_ok=True)
 
     def _remove_containers(self) -> None:
         """Leave no record of Pods: the next life's kubelet would try to clean them up."""

@@ -52,6 +52,16 @@ class Settings:
         )
 
     @property
+    def build_run(self) -> Path:
+        """The image builder's locks."""
+        return self.run.with_name(f"{self.run.name}-build")
+
+    @property
+    def cgroup(self) -> str:
+        """The control group that all Pods are under; a kubelet clears what it does not know."""
+        return f"flow-test-{self.run.name}"
+
+    @property
     def link(self) -> str:
         """The host's end of the cable to the node."""
         return f"flow{self.run.name[:8]}"

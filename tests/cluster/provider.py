@@ -17,7 +17,7 @@ from tests.cluster.given import GivenCluster
 from tests.cluster.kind import Docker, KindCluster
 from tests.cluster.own import OwnCluster
 from tests.cluster.recipes import RECIPES
-from tests.cluster.system import CLUSTER_PROGRAMS, IMAGE_PROGRAMS, is_root, require
+from tests.cluster.system import CLUSTER_PROGRAMS, IMAGE_PROGRAMS, is_root, lock, require
 
 Provider = GivenCluster | KindCluster | OwnCluster
 
@@ -128,6 +128,27 @@ def load_images() -> dict[str, str]:
         raise ClusterError("images of a given cluster come from its own registry")
     builder, of = _builder(provider)
     return images.load(builder, provider, of)
+
+
+def take_down(*, purge: bool = False) -> None:
+    """Stop the cluster and everything that belongs to it.
+
+    Args:
+        purge: Delete images and logs too; built programs stay.
+
+    Raises:
+        ClusterError: The cluster is not ours to stop.
+    """
+    provider = choose()
+    if isinstance(provider, GivenCluster):
+        raise ClusterError("FLOW_TEST_KUBECONFIG names a cluster that the harness did not start")
+    if isinstance(provider, OwnCluster):
+        with lock("images"):
+            Buildah(provider.settings).tidy()
+    if purge:
+        provider.purge()
+    else:
+        provider.down()
 
 
 def _raise(provider: KindCluster | OwnCluster, with_images: bool) -> dict[str, str]:
