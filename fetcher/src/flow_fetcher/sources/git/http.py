@@ -1,0 +1,253 @@
+"""Moves bytes to and from one HTTP server over one connection; knows nothing of git.
+
+TLS, proxies, redirects and credentials are decided here: credentials go to the server of the plan
+alone, and never from https to http.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import sys
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from flow_fetcher import __version__
+from flow_fetcher.credentials import Credentials
+from flow_fetcher.errors import AuthenticationFailedError, FetchError, SourceUnreachableError
+from flow_fetcher.log import Log
+from flow_fetcher.sources.git.proxy import Proxy, find_proxy
+from flow_fetcher.sources.git.spec import GitSpec
+from flow_fetcher.sources.git.tls import trust
+
+AGENT = f"flow-fetcher/{__version__}"
+
+_READ = 1 << 17
+_LONGEST_EXPLANATION = 300
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REDIRECTS = 5
+_CERTIFICATE_REMEDY = (
+    "If the server's certificate comes from a private authority, put its certificate (PEM) under "
+    "`ca.crt` into the Secret of secretRef; otherwise correct the host in the URL."
+)
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long to wait for a connection, and for the next byte."""
+
+    connect: float = 5.0
+    stall: float = 20.0
+
+
+class Response:
+    """The answer to one request; its body is read piece by piece."""
+
+    def __init__(
+        self, raw: http.client.HTTPResponse, url: str, explain: Callable[[Exception], FetchError]
+    ) -> None:
+        self._raw = raw
+        self._explain = explain
+        self.url = url
+        self.status = raw.status
+
+    def header(self, name: str) -> str:
+        """A header, empty where it is absent."""
+        return self._raw.headers.get(name) or ""
+
+    def read(self) -> bytes:
+        """What has arrived of the body, at least one byte; empty at its end.
+
+        Raises:
+            SourceUnreachableError: The connection broke or stands still.
+        """
+        try:
+            return self._raw.read1(_READ)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._explain(error) from error
+
+    def text(self) -> str:
+        """The beginning of the body, for messages; empty where it is a web page."""
+        if "html" in self.header("Content-Type"):
+            return ""
+        try:
+            raw = self._raw.read(_LONGEST_EXPLANATION)
+        except (OSError, http.client.HTTPException):
+            return ""
+        return " ".join(raw.decode("utf-8", "replace").split())
+
+    @property
+    def retry_after(self) -> float:
+        """How many seconds the server asks to be left alone for."""
+        value = self.header("Retry-After")
+        return float(value) if value.isascii() and value.isdigit() else 0.0
+
+
+class Server:
+    """The server of one repository; keeps its connection between requests.
+
+    Args:
+        spec: Where it is.
+        credentials: For the certificate authority and the client certificate.
+        authorization: The value of the Authorization header, or None.
+        log: Takes lines for people.
+        timeouts: How long to wait.
+    """
+
+    def __init__(
+        self,
+        spec: GitSpec,
+        credentials: Credentials,
+        authorization: str | None,
+        log: Log,
+        timeouts: Timeouts,
+    ) -> None:
+        self._credentials = credentials
+        self._authorization = authorization
+        self._log = log
+        self._timeouts = timeouts
+        self._connection: http.client.HTTPConnection | None = None
+        self._proxy: Proxy | None = None
+        self.url = spec.url
+
+    def get(self, path: str, headers: dict[str, str]) -> Response:
+        """Get a path below the repository; redirects that keep the path move the repository.
+
+        Raises:
+            SourceUnreachableError: No connection, or a redirect that must not be followed.
+        """
+        for _ in range(_MOST_REDIRECTS):
+            response = self._request("GET", path, None, headers)
+            if response.status not in _REDIRECTS:
+                return response
+            self._redirect(path, response.header("Location"))
+        raise SourceUnreachableError(f"{self.url} redirects in circles", remedy=_URL_REMEDY)
+
+    def post(self, path: str, body: bytes, headers: dict[str, str]) -> Response:
+        """Post to a path below the repository.
+
+        Raises:
+            SourceUnreachableError: No connection.
+        """
+        return self._request("POST", path, body, headers)
+
+    def close(self) -> None:
+        """Drop the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _request(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> Response:
+        headers = {"User-Agent": AGENT, "Accept-Encoding": "identity", **headers}
+        if self._authorization:
+            headers["Authorization"] = self._authorization
+        parts = urlsplit(self.url + path)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        reused = self._connection is not None
+        while True:
+            try:
+                connection = self._connection = self._connection or self._connect()
+                if self._proxy and parts.scheme == "http":
+                    connection.request(method, self.url + path, body, headers | self._to_proxy())
+                else:
+                    connection.request(method, target, body, headers)
+                return Response(connection.getresponse(), self.url + path, self._explain)
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                # A server may drop a connection between two requests.
+                if reused and isinstance(error, ConnectionError):
+                    reused = False
+                    continue
+                raise self._explain(error) from error
+
+    def _connect(self) -> http.client.HTTPConnection:
+        parts = urlsplit(self.url)
+        host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        proxy = self._proxy = find_proxy(parts.scheme, host, port, os.environ)
+        at = (proxy.host, proxy.port) if proxy else (host, port)
+        connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            context = trust(self._credentials)
+            connection = http.client.HTTPSConnection(
+                *at, timeout=self._timeouts.connect, context=context
+            )
+            if proxy:
+                connection.set_tunnel(host, port, self._to_proxy())
+        else:
+            connection = http.client.HTTPConnection(*at, timeout=self._timeouts.connect)
+        connection.connect()
+        assert isinstance(connection.sock, socket.socket)
+        connection.sock.settimeout(self._timeouts.stall)
+        return connection
+
+    def _to_proxy(self) -> dict[str, str]:
+        if not self._proxy or not self._proxy.user:
+            return {}
+        pair = f"{self._proxy.user}:{self._proxy.password}".encode()
+        return {"Proxy-Authorization": "Basic " + b64encode(pair).decode()}
+
+    def _redirect(self, path: str, location: str) -> None:
+        old = urlsplit(self.url)
+        bare_path = path.partition("?")[0]
+        if location.startswith("/") and not location.startswith("//"):
+            location = f"{old.scheme}://{old.netloc}{location}"
+        new = urlsplit(location)
+        kept = new.path.removesuffix(bare_path) if new.path.endswith(bare_path) else None
+        shown = f"{new.scheme}://{new.hostname}{new.path}"
+        if kept is None or new.scheme not in ("http", "https") or not new.hostname:
+            raise AuthenticationFailedError(
+                f"{self.url} redirects to {shown}, which is no git repository",
+                remedy="Such a page often asks to log in: check the credentials, and the URL.",
+            )
+        if old.scheme == "https" and new.scheme == "http":
+            raise SourceUnreachableError(
+                f"{self.url} redirects from https to http, to {shown}", remedy=_URL_REMEDY
+            )
+        elsewhere = new.hostname != old.hostname or (
+            new.netloc.rpartition("@")[2] != old.netloc and new.scheme == old.scheme
+        )
+        if self._authorization and elsewhere:
+            raise SourceUnreachableError(
+                f"{self.url} redirects to another server, which must not get credentials: {shown}",
+                remedy="If that is right, put the new URL into the source.",
+            )
+        self.close()
+        self.url = f"{new.scheme}://{new.netloc.rpartition('@')[2]}{kept}"
+        self._log.info(f"the repository has moved to {self.url}")
+
+    def _explain(self, error: Exception) -> FetchError:
+        """What went wrong with the connection, and what the user can do."""
+        if isinstance(error, FetchError):
+            return error
+        parts = urlsplit(self.url)
+        where = f"{parts.scheme}://{parts.netloc}"
+        if self._proxy:
+            where += f" through the proxy {self._proxy.host}:{self._proxy.port}"
+        ssl_module = sys.modules.get("ssl")
+        if ssl_module and isinstance(error, ssl_module.SSLCertVerificationError):
+            return SourceUnreachableError(
+                f"the certificate of {where} is not trusted: {error.verify_message}",
+                remedy=_CERTIFICATE_REMEDY,
+            )
+        if isinstance(error, TimeoutError):
+            connected = self._connection is not None
+            problem = "stopped sending" if connected else "cannot be reached: no answer"
+            seconds = self._timeouts.stall if connected else self._timeouts.connect
+            text = f"{where} {problem} for {seconds:.0f} s"
+        elif isinstance(error, socket.gaierror):
+            text = f"the host of {where} has no address: {error.strerror}"
+        elif isinstance(error, http.client.HTTPException) and not isinstance(error, OSError):
+            text = f"{where} broke off its answer: {type(error).__name__}"
+        else:
+            text = f"no connection to {where}: {getattr(error, 'strerror', None) or error}"
+        remedy = "Check the URL, the server, and the cluster's DNS, network policies and proxy."
+        return SourceUnreachableError(text, remedy=remedy, transient=True)
+
+
+_URL_REMEDY = "Put the URL into the source that the server finally redirects to."

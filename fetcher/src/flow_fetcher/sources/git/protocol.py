@@ -1,0 +1,259 @@
+"""Asks a git server for references and for a pack: protocol 2 first, 0 and 1 where it must be.
+
+See gitprotocol-http(5), gitprotocol-v2(5) and gitprotocol-pack(5). A server that speaks protocol 2
+is asked at once, without a look at its capabilities: that saves a round trip, and whatever else it
+says leads to the full exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from flow_fetcher.errors import (
+    FetchError,
+    RevisionNotFoundError,
+    SourceUnreachableError,
+)
+from flow_fetcher.log import Log
+from flow_fetcher.sources.git.http import AGENT, Response, Server
+from flow_fetcher.sources.git.offer import Offer, bounded, read_offer
+from flow_fetcher.sources.git.pktline import (
+    DELIMITER,
+    FLUSH,
+    PacketReader,
+    RemoteError,
+    UnexpectedAnswerError,
+    packet,
+)
+from flow_fetcher.sources.git.status import check_status
+
+_SERVICE = "/git-upload-pack"
+_DISCOVERY = "/info/refs?service=git-upload-pack"
+_REQUEST = "application/x-git-upload-pack-request"
+_RESULT = "application/x-git-upload-pack-result"
+_ADVERTISEMENT = "application/x-git-upload-pack-advertisement"
+_FLUSH, _DELIM = b"0000", b"0001"
+
+
+class Remote:
+    """One repository on its server.
+
+    Args:
+        server: Moves the bytes.
+        log: Takes lines for people.
+        received: Told how many bytes came.
+    """
+
+    def __init__(self, server: Server, log: Log, received: Callable[[int], None]) -> None:
+        self._server = server
+        self._log = log
+        self._received = received
+        self._offer: Offer | None = None
+        self._format = "sha1"
+
+    def refs(self, *prefixes: str) -> tuple[dict[str, str], dict[str, str]]:
+        """References that begin with one of these prefixes, and what the tags among them lead to.
+
+        Raises:
+            FetchError: The server cannot be asked.
+        """
+        if self._offer is None:
+            try:
+                return self._list(prefixes)
+            except (UnexpectedAnswerError, RemoteError) as surprise:
+                self._log.debug(f"protocol 2 without discovery: {surprise}")
+                self._discover()
+        offer = self._offer
+        assert offer is not None
+        if offer.version == 2:
+            return self._list(prefixes)
+        refs = {n: o for n, o in offer.refs.items() if n.startswith(prefixes)}
+        return refs, {n: o for n, o in offer.peeled.items() if n in refs}
+
+    def pack(self, commit: str, label: str) -> Iterator[bytes]:
+        """The pack with one commit at depth 1, or with all that there is where the server insists.
+
+        Raises:
+            FetchError: The server cannot be asked, or has no such commit.
+        """
+        if self._offer is None:
+            self._format = "sha1" if len(commit) == 40 else "sha256"
+            try:
+                return self._fetch([commit], shallow=True)
+            except (UnexpectedAnswerError, RemoteError) as surprise:
+                self._log.debug(f"protocol 2 without discovery: {surprise}")
+                self._discover()
+        offer = self._offer
+        assert offer is not None
+        self._check_format(commit, label)
+        try:
+            if self._may_ask_for(commit, offer):
+                return self._exchange(offer, [commit], shallow=True)
+        except RemoteError as refusal:
+            if offer.version == 2 and offer.capabilities.get("agent", "").startswith("git/"):
+                raise _absent(label, refusal.message) from refusal
+            self._log.debug(f"the server refuses the commit: {refusal.message}")
+        return self._everything(commit, label)
+
+    def _everything(self, commit: str, label: str) -> Iterator[bytes]:
+        """All branches and tags with their history: the way to a commit that may not be asked
+        for."""
+        refs, _ = self.refs("refs/heads/", "refs/tags/")
+        if not refs:
+            raise _absent(label, "the repository is empty")
+        self._log.warning(
+            f"the server does not give out {commit[:12]} alone: fetching the whole history"
+        )
+        assert self._offer is not None
+        try:
+            return self._exchange(self._offer, sorted(set(refs.values())), shallow=False)
+        except RemoteError as refusal:
+            raise _absent(label, refusal.message) from refusal
+
+    def _may_ask_for(self, commit: str, offer: Offer) -> bool:
+        if offer.version == 2 or commit in offer.refs.values() or commit in offer.peeled.values():
+            return True
+        words = ("allow-reachable-sha1-in-want", "allow-tip-sha1-in-want")
+        return any(word in offer.capabilities for word in words)
+
+    def _exchange(self, offer: Offer, wants: list[str], *, shallow: bool) -> Iterator[bytes]:
+        if offer.version == 2:
+            return self._fetch(wants, shallow=shallow)
+        return self._fetch_old(offer, wants, shallow=shallow)
+
+    # --- protocol 2 -----------------------------------------------------------------------------
+
+    def _list(self, prefixes: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
+        arguments = ["peel\n", *(f"ref-prefix {prefix}\n" for prefix in prefixes)]
+        reader = self._command("ls-refs", arguments)
+        refs: dict[str, str] = {}
+        peeled: dict[str, str] = {}
+        for line in reader.lines():
+            name, _, rest = line.decode("utf-8", "surrogateescape").partition(" ")
+            ref, _, attributes = rest.partition(" ")
+            if name != "unborn":
+                refs[ref] = name
+            for attribute in attributes.split():
+                if attribute.startswith("peeled:"):
+                    peeled[ref] = attribute.removeprefix("peeled:")
+            bounded(refs)
+        self._drain(reader)
+        return refs, peeled
+
+    def _fetch(self, wants: list[str], *, shallow: bool) -> Iterator[bytes]:
+        arguments = ["ofs-delta\n", "no-progress\n", *(f"want {want}\n" for want in wants)]
+        arguments += ["deepen 1\n"] if shallow else []
+        reader = self._command("fetch", [*arguments, "done\n"])
+        while True:
+            section = reader.packet()
+            if isinstance(section, str):
+                raise UnexpectedAnswerError("the server sent no pack")
+            if section.startswith(b"packfile"):
+                return reader.side_band(self._say)
+            if not section.startswith((b"shallow-info", b"acknowledgments", b"wanted-refs")):
+                raise UnexpectedAnswerError(f"the server sent {section[:40]!r} instead of a pack")
+            while isinstance(end := reader.packet(), bytes):
+                pass
+            if end != DELIMITER:
+                raise UnexpectedAnswerError("the server sent no pack")
+
+    def _command(self, name: str, arguments: list[str]) -> PacketReader:
+        lines = [f"command={name}\n", f"agent={AGENT}\n"]
+        # Servers older than the capability speak sha1 alone, and some refuse what they do not know.
+        if self._format != "sha1":
+            lines.append(f"object-format={self._format}\n")
+        body = b"".join(map(packet, lines)) + _DELIM + b"".join(map(packet, arguments)) + _FLUSH
+        return self._post(body, {"Git-Protocol": "version=2"})
+
+    # --- protocols 0 and 1 ------------------------------------------------------------------------
+
+    def _fetch_old(self, offer: Offer, wants: list[str], *, shallow: bool) -> Iterator[bytes]:
+        shallow = shallow and "shallow" in offer.capabilities
+        known = ["side-band-64k", "ofs-delta", "no-progress"]
+        words = [word for word in known if word in offer.capabilities] + [f"agent={AGENT}"]
+        if self._format != "sha1":
+            words.append(f"object-format={self._format}")
+        first, *others = wants
+        body = packet(f"want {first} {' '.join(words)}\n")
+        body += b"".join(packet(f"want {want}\n") for want in others)
+        body += packet("deepen 1\n") if shallow else b""
+        reader = self._post(body + _FLUSH + packet("done\n"), {})
+        while isinstance(line := reader.packet(), bytes) or shallow:
+            if line == FLUSH:
+                shallow = False
+            elif isinstance(line, bytes) and line.startswith((b"NAK", b"ACK ")):
+                break
+        else:
+            raise UnexpectedAnswerError("the server sent no pack")
+        return reader.side_band(self._say) if "side-band-64k" in words else reader.rest()
+
+    # --- requests
+    # -----------------------------------------------------------------------------------
+
+    def _discover(self) -> None:
+        """Ask what the server speaks; its answer, unlike one to a guess, decides."""
+        response = self._server.get(_DISCOVERY, {"Git-Protocol": "version=2"})
+        check_status(response, self._server)
+        if response.header("Content-Type") != _ADVERTISEMENT:
+            raise _no_repository(self._server.url)
+        reader = PacketReader(response.read)
+        try:
+            self._offer = read_offer(reader)
+        except (UnexpectedAnswerError, ValueError) as error:
+            raise _no_repository(self._server.url) from error
+        except RemoteError as refusal:
+            raise SourceUnreachableError(
+                f"{self._server.url}: {refusal.message}", remedy="Look at the git server's log."
+            ) from refusal
+        self._drain(reader)
+        self._format = self._offer.capabilities.get("object-format", "sha1")
+        self._log.debug(f"the server speaks protocol {self._offer.version}, {self._format}")
+
+    def _post(self, body: bytes, headers: dict[str, str]) -> PacketReader:
+        headers = {"Content-Type": _REQUEST, "Accept": _RESULT, **headers}
+        response = self._server.post(_SERVICE, body, headers)
+        if self._offer is None and (
+            response.status != 200 or response.header("Content-Type") != _RESULT
+        ):
+            self._server.close()
+            raise UnexpectedAnswerError(f"the server answered {response.status} to a guess")
+        check_status(response, self._server)
+        return PacketReader(self._counted(response))
+
+    def _counted(self, response: Response) -> Callable[[], bytes]:
+        def read() -> bytes:
+            data = response.read()
+            self._received(len(data))
+            return data
+
+        return read
+
+    def _check_format(self, commit: str, label: str) -> None:
+        if len(commit) != (40 if self._format == "sha1" else 64):
+            raise RevisionNotFoundError(
+                f"{label} cannot be in this repository, which names commits with {self._format}",
+                remedy="Use the commit's full name.",
+            )
+
+    def _drain(self, reader: PacketReader) -> None:
+        """Read what is left of an answer, so that the connection can be used again."""
+        for _ in reader.rest():
+            pass
+
+    def _say(self, text: str) -> None:
+        if text:
+            self._log.debug(f"server: {text}")
+
+
+def _absent(label: str, said: str) -> FetchError:
+    return RevisionNotFoundError(
+        f"the server has no {label}: {said}",
+        remedy="Check that it was pushed; servers remove commits that no branch or tag holds.",
+    )
+
+
+def _no_repository(url: str) -> FetchError:
+    return SourceUnreachableError(
+        f"{url} answers, but not as a git repository",
+        remedy="Check the URL: it is what `git clone` takes, not the address of a web page.",
+    )

@@ -1,0 +1,71 @@
+"""The git source: find out the commit, and check it out from one stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flow_fetcher.errors import FetchError, RevisionNotFoundError
+from flow_fetcher.sources import Fetch
+from flow_fetcher.sources.git.auth import WANTED_KEYS, authorization
+from flow_fetcher.sources.git.checkout import Checkout
+from flow_fetcher.sources.git.http import Server, Timeouts
+from flow_fetcher.sources.git.pack import Scratch
+from flow_fetcher.sources.git.pktline import RemoteError
+from flow_fetcher.sources.git.protocol import Remote
+from flow_fetcher.sources.git.spec import GitSpec, Ref
+from flow_fetcher.sources.git.suggest import suggestion
+
+_TIMEOUTS = Timeouts()
+
+
+@dataclass(frozen=True)
+class GitSource:
+    """One repository, as the plan describes it."""
+
+    spec: GitSpec
+    timeouts: Timeouts = _TIMEOUTS
+
+    wanted_keys = WANTED_KEYS
+
+    def fetch(self, fetch: Fetch) -> str:
+        """Write the tree of the wanted commit and return its name.
+
+        Raises:
+            FetchError: It cannot be done.
+        """
+        header = authorization(self.spec, fetch.credentials)
+        server = Server(self.spec, fetch.credentials, header, fetch.log, self.timeouts)
+        remote = Remote(server, fetch.log, fetch.progress.received)
+        try:
+            commit, label = self._resolve(remote, fetch)
+            fetch.report.revision = commit
+            with fetch.report.stage("fetch"):
+                scratch = Scratch(fetch.scratch)
+                checkout = Checkout(commit, label, fetch.tree, scratch, fetch.log)
+                revision = checkout.run(remote.pack(commit, label))
+        except RemoteError as error:
+            raise FetchError(
+                f"{self.spec.url} refuses: {error.message}", remedy="Look at the git server's log."
+            ) from error
+        finally:
+            server.close()
+        fetch.report.revision = revision
+        return revision
+
+    def _resolve(self, remote: Remote, fetch: Fetch) -> tuple[str, str]:
+        """The commit, and what to call it in messages."""
+        if self.spec.commit:
+            return self.spec.commit, f"commit {self.spec.commit}"
+        ref = self.spec.ref or Ref("HEAD", "the remote's HEAD")
+        with fetch.report.stage("resolve"):
+            refs, peeled = remote.refs(ref.name)
+            commit = peeled.get(ref.name) or refs.get(ref.name)
+            if commit is None:
+                known, _ = remote.refs("refs/heads/", "refs/tags/")
+                raise RevisionNotFoundError(
+                    f"{self.spec.url} has no {ref.label}" + suggestion(ref.name, known),
+                    remedy="Correct spec.source.git.ref, or push what it names.",
+                )
+        seconds = fetch.report.seconds()["resolve"]
+        fetch.log.info(f"{ref.label} of {self.spec.url} is {commit} ({seconds:.3f} s)")
+        return commit, f"{ref.label} ({commit})"

@@ -1,0 +1,123 @@
+"""What the plan says of a git repository, checked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from flow_fetcher.fields import Fields, invalid
+from flow_fetcher.plan import Plan
+
+PROVIDERS = ("github", "gitlab", "bitbucket", "generic")
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_KINDS = ("branch", "tag", "commit", "name")
+# What `git check-ref-format` refuses, as far as it could do harm in a request.
+_BAD_REFERENCE = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.lock$|\.$")
+
+
+@dataclass(frozen=True)
+class Ref:
+    """What to look up at the remote: one full reference name; `label` is the user's words for
+    it."""
+
+    name: str
+    label: str
+
+
+@dataclass(frozen=True)
+class GitSpec:
+    """One repository, and what to fetch from it.
+
+    Attributes:
+        url: Without user, password, query and trailing slash.
+        ref: What to resolve, or None where `commit` is known.
+    """
+
+    url: str
+    scheme: str
+    host: str
+    port: int
+    path: str
+    ref: Ref | None
+    commit: str | None
+    provider: str | None
+    insecure: bool
+
+
+def read_spec(plan: Plan) -> GitSpec:
+    """Read `source.git` of the plan.
+
+    Raises:
+        InvalidPlanError: A field has a wrong value.
+    """
+    fields = plan.source
+    url_field = fields.name("url")
+    parts = urlsplit(fields.text("url"))
+    if parts.scheme not in ("http", "https"):
+        raise invalid(url_field, "must begin with https:// or http://")
+    if "@" in parts.netloc:
+        raise invalid(url_field, "must not hold a user name or password: use secretRef")
+    if parts.query or parts.fragment:
+        raise invalid(url_field, "must have neither query nor fragment")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise invalid(url_field, str(error)) from error
+    if not host or re.search(r"[\s%]", parts.netloc) or re.search(r"\s", parts.path):
+        raise invalid(url_field, "must be a URL with a host and without spaces")
+    insecure = fields.flag("insecure")
+    if parts.scheme == "http" and plan.secret_name and not insecure:
+        raise invalid(
+            url_field, "sends credentials over plain HTTP: use https:// or insecure: true"
+        )
+    provider = fields.optional_text("provider") or None
+    if provider is not None and provider not in PROVIDERS:
+        raise invalid(fields.name("provider"), f"must be one of {', '.join(PROVIDERS)}")
+    path = parts.path.rstrip("/")
+    ref, commit = _wanted(plan, fields.optional_fields("ref"))
+    return GitSpec(
+        url=f"{parts.scheme}://{parts.netloc}{path}",
+        scheme=parts.scheme,
+        host=unquote(host),
+        port=port or (443 if parts.scheme == "https" else 80),
+        path=path,
+        ref=ref,
+        commit=commit,
+        provider=provider,
+        insecure=insecure,
+    )
+
+
+def _wanted(plan: Plan, fields: Fields) -> tuple[Ref | None, str | None]:
+    given = [kind for kind in _KINDS if fields.has(kind)]
+    if len(given) > 1:
+        raise invalid(fields.name(given[1]), f"cannot stand beside {given[0]}")
+    ref, commit = Ref("HEAD", "the remote's HEAD"), None
+    if given == ["commit"]:
+        commit = _commit(fields.name("commit"), fields.text("commit"))
+    elif given:
+        ref = _ref(fields, given[0])
+    if plan.revision:
+        commit = _commit("revision", plan.revision)
+    return (None, commit) if commit else (ref, None)
+
+
+def _ref(fields: Fields, kind: str) -> Ref:
+    value = fields.text(kind)
+    field = fields.name(kind)
+    if _BAD_REFERENCE.search(value) or value.startswith("-"):
+        raise invalid(field, f"{value!r} is not a name that git allows")
+    if kind == "name":
+        if value != "HEAD" and not value.startswith("refs/"):
+            raise invalid(field, f"{value!r} must be a full reference such as refs/pull/7/head")
+        return Ref(value, f"reference {value}")
+    prefix = {"branch": "refs/heads/", "tag": "refs/tags/"}[kind]
+    return Ref(prefix + value.removeprefix(prefix), f"{kind} {value}")
+
+
+def _commit(field: str, value: str) -> str:
+    value = value.lower()
+    if not _COMMIT.fullmatch(value):
+        raise invalid(field, f"{value!r} must be a full commit SHA of 40 or 64 hex digits")
+    return value
