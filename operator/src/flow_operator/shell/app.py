@@ -1,0 +1,130 @@
+"""Puts the parts together and keeps them running until the process is told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+from flow_operator.shell.checks import missing
+from flow_operator.shell.cluster import WATCHED, Cluster
+from flow_operator.shell.config import Config
+from flow_operator.shell.connection import Connection, installed_version
+from flow_operator.shell.errors import ClusterError
+from flow_operator.shell.handlers import WatchingStoppedError, watch
+from flow_operator.shell.health import Health, serve_health
+from flow_operator.shell.keys import Key
+from flow_operator.shell.liveness import Liveness
+from flow_operator.shell.queue import WorkQueue
+from flow_operator.shell.reconciler import Reconciler
+from flow_operator.shell.resync import resync
+
+logger = logging.getLogger(__name__)
+
+_GRACE_SECONDS = 1.0
+_CHECK_AGAIN_SECONDS = 5.0
+
+
+async def run_operator(config: Config) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        NoServerError: The environment does not say how to reach an API server.
+        OSError: The health port is taken.
+    """
+    stop = asyncio.Event()
+    connection = await Connection.load()
+    try:
+        operator = _Operator(config, connection)
+        main = asyncio.create_task(operator.run(stop))
+        stopped = asyncio.create_task(stop.wait())
+        _on_signals(stop)
+        await asyncio.wait({main, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await operator.queue.close(_GRACE_SECONDS)
+        main.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await main
+    finally:
+        await connection.close()
+
+
+class _Operator:
+    def __init__(self, config: Config, connection: Connection) -> None:
+        self._config = config
+        self._connection = connection
+        self._cluster = Cluster(connection)
+        self._liveness = Liveness(
+            resource.path(scope) for resource in WATCHED for scope in config.scopes
+        )
+        self.queue = WorkQueue[Key](
+            Reconciler(self._cluster, config.settings),
+            workers=config.workers,
+            expected=(ClusterError,),
+        )
+        self._health = Health(self._cluster, self._liveness, self.queue.longest_run)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve the probes, wait for what is missing, then watch and work."""
+        logger.info("flow-operator %s, API server %s", installed_version(), self._connection.server)
+        server = await serve_health(self._health, self._config.port) if self._config.port else None
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in self._parts(stop):
+                    group.create_task(part)
+        finally:
+            if server:
+                await server.cleanup()
+
+    def _parts(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+        return [
+            self.queue.run(),
+            resync(self._cluster, self._config.scopes, self._enqueue),
+            self._watch(stop),
+        ]
+
+    async def _watch(self, stop: asyncio.Event) -> None:
+        """Watch for ever; begin again when the watches end, once nothing is missing."""
+        while not stop.is_set():
+            await self._wait_for_cluster()
+            self._liveness.restart()
+            try:
+                await watch(
+                    self._connection,
+                    self._config.namespaces,
+                    self._enqueue,
+                    self._liveness,
+                    on_start=lambda: _on_signals(stop),
+                )
+            except WatchingStoppedError as error:
+                logger.error("Watching stopped, and begins again: %s", error)
+                self._health.waiting_for = [f"watching stopped: {error}"]
+                await asyncio.sleep(1.0)
+
+    async def _wait_for_cluster(self) -> None:
+        """Return when all that the operator needs is there; say what is not, once."""
+        said: list[str] = []
+        while True:
+            try:
+                problems = await missing(self._cluster, self._config.scopes)
+            except ClusterError as error:
+                problems = [f"The API server cannot be used: {error}"]
+            self._health.waiting_for = problems
+            if not problems:
+                return
+            if problems != said:
+                for problem in problems:
+                    logger.error("%s", problem)
+                said = problems
+            await asyncio.sleep(_CHECK_AGAIN_SECONDS)
+
+    def _enqueue(self, *keys: Key) -> None:
+        for key in keys:
+            self.queue.add(key)
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    """Make signals stop the operator. kopf takes them for itself whenever it starts."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)

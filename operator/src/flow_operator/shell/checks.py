@@ -1,0 +1,50 @@
+"""What must be there before the operator can work, and what to do when it is not."""
+
+import asyncio
+from collections.abc import Iterable
+
+from flow_operator.api.v1alpha1 import API_VERSION, GROUP
+from flow_operator.shell.cluster import WATCHED, Cluster
+from flow_operator.shell.errors import NotFoundError
+
+PERMISSIONS: dict[tuple[str, str], tuple[str, ...]] = {
+    (GROUP, "flowdeployments"): ("get", "list", "watch"),
+    (GROUP, "flowdeployments/status"): ("update",),
+    (GROUP, "flowruns"): ("get", "list", "watch", "create", "delete"),
+    (GROUP, "flowruns/status"): ("update",),
+    ("batch", "jobs"): ("get", "list", "watch", "create", "patch"),
+    ("", "pods"): ("list", "watch"),
+    ("", "events"): ("create",),
+}
+"""All that the operator does, by API group and resource. It has no use for anything else."""
+
+
+async def missing(cluster: Cluster, namespaces: Iterable[str | None]) -> list[str]:
+    """Return what is missing, one line each; nothing when the operator can work.
+
+    Raises:
+        ClusterError: The API server cannot be asked.
+    """
+    await cluster.read("/version")
+    try:
+        served = await cluster.read(f"/apis/{API_VERSION}")
+    except NotFoundError:
+        served = {}
+    kinds = {resource.get("name") for resource in served.get("resources") or []}
+    if any(
+        resource.plural not in kinds for resource in WATCHED if resource.api_version == API_VERSION
+    ):
+        return ["The CRDs are not installed: kubectl apply -f crds/"]
+    wanted = [
+        (verb, group, resource, namespace)
+        for (group, resource), verbs in PERMISSIONS.items()
+        for verb in verbs
+        for namespace in namespaces
+    ]
+    allowed = await asyncio.gather(*(cluster.may(*permission) for permission in wanted))
+    return [
+        f"RBAC: the operator may not {verb} {resource}{f'.{group}' if group else ''} "
+        + (f"in namespace {namespace}" if namespace else "in all namespaces")
+        for (verb, group, resource, namespace), yes in zip(wanted, allowed, strict=True)
+        if not yes
+    ]

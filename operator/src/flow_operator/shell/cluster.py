@@ -1,0 +1,248 @@
+"""The only module that talks to the API server: plain JSON over a pool of connections.
+
+There is no rate limit on this side; the server's own (429 and Retry-After) is obeyed. Reads are
+tried again for a moment when the server or the network fails. Writes are not, except after 429,
+which says that nothing happened: whoever asked looks at the cluster anew and decides again. That
+every write may have happened although its answer was lost is what the decisions are made for.
+"""
+
+import asyncio
+import json
+import random
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from flow_operator.api.v1alpha1 import API_VERSION
+from flow_operator.shell.answers import error_of
+from flow_operator.shell.connection import Connection
+from flow_operator.shell.errors import NotFoundError, UnavailableError
+
+_CHUNK = 500
+_TRIES = 4
+_FIRST_DELAY = 0.1
+_LONGEST_WAIT = 10.0
+_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of namespaced object, as the API server's paths name it."""
+
+    api_version: str
+    kind: str
+    plural: str
+
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core."""
+        return self.api_version.rpartition("/")[0]
+
+    def path(self, namespace: str | None, name: str | None = None) -> str:
+        """Return the path of an object, or of all of a namespace or of the cluster."""
+        prefix = "/apis/" if self.group else "/api/"
+        parts = [prefix + self.api_version]
+        if namespace:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        if name:
+            parts.append(quote(name, safe=""))
+        return "/".join(parts)
+
+
+FLOW_DEPLOYMENTS = Resource(API_VERSION, "FlowDeployment", "flowdeployments")
+FLOW_RUNS = Resource(API_VERSION, "FlowRun", "flowruns")
+JOBS = Resource("batch/v1", "Job", "jobs")
+PODS = Resource("v1", "Pod", "pods")
+EVENTS = Resource("v1", "Event", "events")
+WATCHED = (FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS)
+
+
+class Cluster:
+    """Reads and writes objects.
+
+    Every method raises a `ClusterError` of `flow_operator.shell.errors`; `UnavailableError` and
+    `ConflictError` are worth another try from the beginning, the others are answers.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.server = connection.server
+        self._session = connection.session()
+
+    async def find(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        """Return the object as it is now, or None."""
+        try:
+            return await self.read(resource.path(namespace, name))
+        except NotFoundError:
+            return None
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> list[Manifest]:
+        """Return all objects of a namespace, or of the cluster, that the selectors select.
+
+        They are read in chunks. A list that expires in between fails as `NotFoundError`.
+        """
+        query = {"limit": str(_CHUNK)}
+        if labels:
+            query["labelSelector"] = labels
+        if fields:
+            query["fieldSelector"] = fields
+        found: list[Manifest] = []
+        while True:
+            answer = await self.read(resource.path(namespace), query)
+            found += answer.get("items") or []
+            token = answer.get("metadata", {}).get("continue")
+            if not token:
+                return found
+            query["continue"] = token
+
+    async def create(self, resource: Resource, manifest: Manifest) -> Manifest:
+        """Create an object; a field that its kind does not have is an error.
+
+        Raises:
+            AlreadyExistsError: Compare who controls the one that is there.
+            InvalidError: It can never be created.
+            NamespaceGoneError, AdmissionDeniedError, ForbiddenError: It cannot be created now.
+        """
+        path = resource.path(manifest["metadata"]["namespace"])
+        return await self._send("POST", path, manifest, query={"fieldValidation": "Strict"})
+
+    async def replace_status(self, resource: Resource, read: Manifest, status: Manifest) -> None:
+        """Replace the status of an object, unless it has changed since it was read.
+
+        Raises:
+            ConflictError: It has changed.
+            NotFoundError: It is gone.
+        """
+        meta = {key: read["metadata"][key] for key in ("namespace", "name", "resourceVersion")}
+        body = {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": meta | {"uid": read["metadata"]["uid"]},
+            "spec": read.get("spec"),
+            "status": status,
+        }
+        await self._send("PUT", resource.path(meta["namespace"], meta["name"]) + "/status", body)
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, uid: str, change: Manifest
+    ) -> None:
+        """Merge a change into the object of that UID.
+
+        Raises:
+            ConflictError: The object of that name is another one by now.
+            NotFoundError: It is gone.
+        """
+        body = {**change, "metadata": {**change.get("metadata", {}), "uid": uid}}
+        await self._send(
+            "PATCH",
+            resource.path(namespace, name),
+            body,
+            content_type="application/merge-patch+json",
+        )
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Delete the object of that UID and, in the background, what it owns.
+
+        Raises:
+            ConflictError: The object of that name is another one by now.
+            NotFoundError: It is gone already.
+        """
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": uid},
+        }
+        await self._send("DELETE", resource.path(namespace, name), options)
+
+    async def may(self, verb: str, group: str, resource: str, namespace: str | None) -> bool:
+        """Tell whether the operator's RBAC rules let it do something."""
+        name, _, subresource = resource.partition("/")
+        attributes = {"verb": verb, "group": group, "resource": name, "subresource": subresource}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes | {"namespace": namespace or ""}},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        answer = await self._send("POST", path, review)
+        return bool(answer.get("status", {}).get("allowed"))
+
+    async def read(self, path: str, query: dict[str, str] | None = None) -> Manifest:
+        """Return what the server has at a path; it is asked again when it or the network fails."""
+        delay = _FIRST_DELAY
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._send("GET", path, query=query)
+            except UnavailableError:
+                await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+                delay *= 2
+        return await self._send("GET", path, query=query)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: Manifest | None = None,
+        *,
+        query: dict[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Manifest:
+        """Make one request, again only when the server said 429 and for how long to wait."""
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._send_once(method, path, body, query, content_type)
+            except UnavailableError as error:
+                if error.retry_after is None or error.retry_after > _LONGEST_WAIT:
+                    raise
+                await asyncio.sleep(error.retry_after + random.uniform(0, 0.5))  # noqa: S311
+        return await self._send_once(method, path, body, query, content_type)
+
+    async def _send_once(
+        self,
+        method: str,
+        path: str,
+        body: Manifest | None,
+        query: dict[str, str] | None,
+        content_type: str,
+    ) -> Manifest:
+        headers = {"Accept": "application/json"}
+        data = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            data = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+        try:
+            async with self._session.request(
+                method,
+                self.server + path,
+                params=query,
+                data=data,
+                headers=headers,
+                timeout=_TIMEOUT,
+                allow_redirects=False,
+            ) as response:
+                answer = await response.read()
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"{method} {path}: the API server did not answer in time"
+            ) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise UnavailableError(f"{method} {path}: {error or type(error).__name__}") from error
+        if response.status >= 400:
+            retry_after = response.headers.get("Retry-After") if response.status == 429 else None
+            raise error_of(response.status, answer, retry_after)
+        try:
+            return json.loads(answer) if answer else {}
+        except ValueError as error:
+            raise UnavailableError(f"{method} {path}: the answer is not JSON") from error

@@ -1,0 +1,164 @@
+"""A work queue of keys: no key is lost, none is worked on twice at the same time."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+logger = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait after errors: twice as long each time, with jitter."""
+
+    first: float = 0.2
+    longest: float = 60.0
+
+    def delay(self, failures: int) -> float:
+        """Return the seconds to wait after that many failures in a row."""
+        exact = min(self.first * 2.0 ** min(failures - 1, 32), self.longest)
+        return exact * random.uniform(0.75, 1.0)  # noqa: S311 - jitter
+
+
+class WorkQueue(Generic[K]):
+    """Calls a handler with keys, several at a time.
+
+    What it promises, for each key:
+        - After `add` the handler starts at least once more, however busy the key is.
+        - The handler never runs twice at the same time.
+        - Any number of `add`s before the handler starts are one.
+        - With several times to look again, the earliest counts; once the handler has started,
+          earlier wishes are done with, for it looks at everything and says when to look again.
+        - When the handler fails, it is called again after a while, longer each time.
+
+    Args:
+        handle: Works on a key; returns in how many seconds to look again, or None.
+        workers: How many keys are worked on at the same time.
+        backoff: How long to wait after errors.
+        expected: Errors that are logged without a traceback.
+    """
+
+    def __init__(
+        self,
+        handle: Callable[[K], Awaitable[float | None]],
+        *,
+        workers: int = 8,
+        backoff: Backoff | None = None,
+        expected: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self._handle = handle
+        self._workers = workers
+        self._backoff = backoff or Backoff()
+        self._expected = expected
+        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._waiting: set[K] = set()  # the keys in _ready
+        self._running: dict[K, float] = {}  # since when
+        self._again: set[K] = set()  # added while running
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._failures: dict[K, int] = {}
+        self._closed = False
+        self._at_rest = asyncio.Event()
+        self._at_rest.set()
+
+    def add(self, key: K, after: float = 0.0) -> None:
+        """Have the key worked on, now or in a number of seconds."""
+        if self._closed or key in self._waiting or key in self._again:
+            return  # it will be looked at before long in any case
+        if after > 0:
+            self._add_later(key, after)
+        elif key in self._running:
+            self._again.add(key)
+        else:
+            self._drop_timer(key)
+            self._waiting.add(key)
+            self._ready.put_nowait(key)
+
+    async def run(self) -> None:
+        """Work until cancelled; what is being worked on then is cancelled, too."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._workers):
+                group.create_task(self._work(), name=f"worker {number}")
+
+    async def close(self, grace: float) -> None:
+        """Take no more keys, and wait a little for those that are being worked on."""
+        self._closed = True
+        for key in list(self._timers):
+            self._drop_timer(key)
+        self._again.clear()
+        self._waiting.clear()
+        while not self._ready.empty():
+            self._ready.get_nowait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._at_rest.wait()
+
+    def __len__(self) -> int:
+        """How many keys wait for a worker."""
+        return len(self._waiting) + len(self._again)
+
+    def longest_run(self) -> tuple[float, K | None]:
+        """Return for how many seconds the slowest key has been worked on, and which it is."""
+        if not self._running:
+            return 0.0, None
+        key = min(self._running, key=self._running.__getitem__)
+        return asyncio.get_running_loop().time() - self._running[key], key
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._ready.get()
+            self._waiting.discard(key)
+            self._running[key] = asyncio.get_running_loop().time()
+            self._at_rest.clear()
+            self._drop_timer(key)  # what it was set for is looked at now
+            try:
+                after = await self._handle(key)
+            except Exception as error:
+                after = self._failed(key, error)
+                failed = True
+            else:
+                self._failures.pop(key, None)
+                failed = False
+            finally:
+                del self._running[key]
+                if not self._running:
+                    self._at_rest.set()
+            if key in self._again:
+                self._again.discard(key)
+                if not failed:  # else it waits its turn
+                    after = 0.0
+            if after is not None:
+                self.add(key, after)
+
+    def _failed(self, key: K, error: Exception) -> float:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        delay = max(self._backoff.delay(failures), getattr(error, "retry_after", None) or 0.0)
+        logger.warning(
+            "%s: %s (again in %.1f s)",
+            key,
+            str(error) or type(error).__name__,
+            delay,
+            exc_info=None if isinstance(error, self._expected) else error,
+        )
+        return delay
+
+    def _add_later(self, key: K, after: float) -> None:
+        loop = asyncio.get_running_loop()
+        due, timer = loop.time() + after, self._timers.get(key)
+        if timer and timer.when() <= due:
+            return
+        self._drop_timer(key)
+        self._timers[key] = loop.call_later(after, self._is_due, key)
+
+    def _is_due(self, key: K) -> None:
+        del self._timers[key]
+        self.add(key)
+
+    def _drop_timer(self, key: K) -> None:
+        if timer := self._timers.pop(key, None):
+            timer.cancel()
