@@ -12,11 +12,20 @@ from typing import Any
 
 import yaml
 
-from flow_operator.api.crd import KINDS, Kind
+from flow_operator.api import chart, reference
+from flow_operator.api.crd import KINDS
 from flow_operator.api.v1alpha1 import GROUP
 
 HEADER = "# Generated from the models in flow_operator.api by `make generate`. Do not edit.\n"
 CHART = Path("charts/flow-operator")
+REFERENCE = Path("docs/reference")
+VALUES_HEAD = f"""\
+# Values of the Helm chart
+
+{reference.GENERATED}
+
+What `helm install --set` and a values file can change. A value that is not here is refused.
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,32 +49,15 @@ def main(arguments: list[str] | None = None) -> int:
 def generated(root: Path) -> Iterator[tuple[Path, str]]:
     """Yield each generated file of the repository: its path below the root, and its text."""
     for kind in KINDS:
-        yield Path(f"crds/{GROUP}_{kind.plural}.yaml"), HEADER + to_yaml(kind.to_manifest())
-        yield CHART / f"templates/crds/{kind.plural}.yaml", chart_template(kind)
-
-
-def chart_template(kind: Kind) -> str:
-    """Return the chart's template of a CRD: installed and kept as the values say."""
-    text = to_yaml(kind.to_manifest())
-    if "{{" in text:
-        msg = f"the CRD of {kind.name} contains '{{{{', which Helm would take for a template"
-        raise ValueError(msg)
-    labels = "  labels:\n    app.kubernetes.io/part-of: flow-operator\n"
-    return (
-        "{{- /* Generated from the models in flow_operator.api by `make generate`. */ -}}\n"
-        "{{- if .Values.crds.install }}\n"
-        + text.replace(
-            labels,
-            "  labels:\n"
-            '    {{- include "flow-operator.labels" . | nindent 4 }}\n'
-            "  {{- if .Values.crds.keep }}\n"
-            "  annotations:\n"
-            "    helm.sh/resource-policy: keep\n"
-            "  {{- end }}\n",
-            1,
-        )
-        + "{{- end }}\n"
-    )
+        crd = to_yaml(kind.to_manifest())
+        yield Path(f"crds/{GROUP}_{kind.plural}.yaml"), HEADER + crd
+        yield CHART / f"templates/crds/{kind.plural}.yaml", chart.template(kind, crd)
+        yield REFERENCE / f"{kind.name.lower()}.md", reference.page(kind)
+    values = (root / CHART / "values.yaml").read_text("utf-8")
+    readme = (root / CHART / "README.md").read_text("utf-8")
+    yield CHART / "README.md", chart.with_values_table(readme, values)
+    table = chart.values_table(values)
+    yield REFERENCE / "values.md", f"{VALUES_HEAD}\n{table}\n"
 
 
 class _Dumper(yaml.SafeDumper):

@@ -112,7 +112,7 @@ def immutable(field: str, remedy: str) -> Rule:
     new, old = f"dyn(self).{field}", f"dyn(oldSelf).{field}"
     return Rule(
         cel=f"has({new}) == has({old}) && (!has({new}) || {new} == {old})",
-        message=f"{field} is immutable: {remedy}",
+        message=f"{field} cannot be changed: {remedy}",
         check=lambda value, before: _canonical(value, field) == _canonical(before, field),
         field=field,
         forbidden=True,
