@@ -21,7 +21,7 @@ _ENDPOINT = rf"^https?://([^/]*@)?{_HOST}/?$"
 _COMMIT = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
 
 Insecure = Annotated[
-    bool,
+    bool | None,
     Field(
         description=(
             "Allows sending the credentials of secretRef over plain HTTP, where anybody on the "
@@ -162,7 +162,7 @@ class GitSource(Model):
             "the host name."
         ),
     )
-    insecure: Insecure | None = None
+    insecure: Insecure = None
 
 
 class S3Source(Model):
@@ -216,7 +216,7 @@ class S3Source(Model):
             "public, or the Pod's ServiceAccount may read it."
         ),
     )
-    insecure: Insecure | None = None
+    insecure: Insecure = None
 
 
 class Source(Model):
