@@ -31,6 +31,7 @@ COMPONENTS = (
 """The names that the one binary `kube` answers to."""
 
 _MINIMUM_GO = (1, 25)
+_KEPT_BUILDS = 2
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,14 @@ def _compile(program: Program, module: Path, target: Path) -> None:
         for component in COMPONENTS:
             (unfinished / component).symlink_to("kube")
     unfinished.rename(target.parent)
+    _forget_old(target)
+
+
+def _forget_old(target: Path) -> None:
+    """Keep the newest builds only: each is a hundred megabytes."""
+    builds = target.parent.parent.glob(f"{target.name}-*")
+    for build in sorted(builds, key=lambda path: path.stat().st_mtime)[:-_KEPT_BUILDS]:
+        shutil.rmtree(build, ignore_errors=True)
 
 
 def _digest(module: Path, program: Program) -> str:
