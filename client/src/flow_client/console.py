@@ -53,11 +53,10 @@ class Stages:
         self._phase = phase
 
     def _fetched(self, attempt: Manifest, pod: Manifest, seconds: float) -> None:
-        line = Text(attempt["revision"], style="bold")
-        if size := _size(_fetch_message(pod)):
-            line.append(f", {size}", style="not bold")
+        size = _size(_fetch_message(pod))
         taken = attempt.get("seconds", {}).get("fetch", seconds)
-        self._line("Fetched", "green", line.append(f", in {taken:.2f}s", style="not bold"))
+        rest = f"{size and f', {size}'}, in {taken:.2f}s"
+        self._line("Fetched", "green", Text.assemble((attempt["revision"], "bold"), rest))
 
     def _succeeded(self, status: Manifest, seconds: float) -> None:
         line = Text(f"in {seconds:.2f}s")
@@ -66,17 +65,18 @@ class Stages:
         self._line("Succeeded", "green", line)
 
     def _ended(self, phase: str, status: Manifest, pod: Manifest, seconds: float) -> None:
+        if phase == "Cancelled":
+            self._line(phase, "yellow", Text(f"after {seconds:.2f}s"))
+            return
         condition = next(found for found in status["conditions"] if found["type"] == "Succeeded")
-        line = Text(condition["reason"], style="bold")
-        line.append(f" after {seconds:.2f}s", style="not bold")
-        self._line(phase, "red" if phase == "Failed" else "yellow", line)
-        if phase == "Failed":
-            message = _LOGS_HINT.sub("", condition["message"])
-            remedy = _fetch_message(pod).get("remedy")
-            if isinstance(remedy, str) and remedy and message.endswith(remedy):
-                self._paragraph(message.removesuffix(remedy))
-                message = remedy
-            self._paragraph(message)
+        line = Text.assemble((condition["reason"], "bold"), f" after {seconds:.2f}s")
+        self._line(phase, "red", line)
+        message = _LOGS_HINT.sub("", condition["message"])
+        remedy = _fetch_message(pod).get("remedy")
+        if isinstance(remedy, str) and remedy and message.endswith(remedy):
+            self._paragraph(message.removesuffix(remedy))
+            message = remedy
+        self._paragraph(message)
 
     def _paragraph(self, text: str) -> None:
         sentence = text.strip()

@@ -78,7 +78,7 @@ def _parse(file: str) -> list[Any]:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
         problem = getattr(error, "problem", None) or "cannot be read"
-        raise ManifestError(f"{name}:{where} is not YAML: {problem}") from None
+        raise ManifestError(f"{name}:{where} not YAML: {problem}") from None
 
 
 def _items(documents: Iterable[Any]) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from .conftest import Volume
 
 @pytest.mark.parametrize("value", [1, "a", [1, {"b": None}], True, 0, "", {}, "ü" * 500])
 def test_the_result_is_what_the_function_returns(volume: Volume, value: Any):
-    """A small JSON value that the function returns is the result; the message has its times, too."""
+    """A small JSON value that the function returns is the result, with its times."""
     outcome = volume.call(f"def main():\n    return {value!r}\n")
 
     assert outcome.code == 0

@@ -71,9 +71,10 @@ class Volumes:
         """
         self._root = root
         self._volumes: list[Manifest] = sources.pod["spec"].get("volumes") or []
+        root.mkdir()
         for volume in self._volumes:
             directory = self.path(volume["name"])
-            directory.mkdir(parents=True, mode=0o755)
+            directory.mkdir()
             _fill(directory, volume, sources)
 
     def path(self, name: str) -> Path:
