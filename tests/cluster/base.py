@@ -27,7 +27,6 @@ _UNNEEDED = (
 _DOCKERFILE = """\
 FROM scratch
 ADD rootfs.tar /
-RUN ln -s python3 /usr/bin/python
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8
 CMD ["python3"]
 """
@@ -68,6 +67,7 @@ def make(build: Callable[[str, Path], None]) -> None:
         for folder in _UNNEEDED:
             shutil.rmtree(root / folder, ignore_errors=True)
             (root / folder).mkdir(parents=True)
+        (root / "usr/bin/python").symlink_to("python3")
         run(["tar", "-C", root, "--exclude=./dev/*", "-cf", context / "rootfs.tar", "."])
         shutil.rmtree(root)
         (context / "Dockerfile").write_text(_DOCKERFILE)
