@@ -18,12 +18,14 @@ from kubernetes import client, config
 
 from flow_operator.api.crd import KINDS
 from flow_operator.api.v1alpha1 import GROUP, VERSION
-from tests.cluster import Cluster, ClusterError, ensure
+from tests.cluster import Cluster
 from tests.unit.api.cases import CASES, EDITS, GIT, RUN, S3, Case, changed, generated_cases
 
 CRDS = Path(__file__).parents[2] / "crds"
 NAMESPACE = f"flow-api-rules-{secrets.token_hex(3)}"
 PLURALS = {kind.name: kind.plural for kind in KINDS}
+OPERATORS = "app.kubernetes.io/name=flow-operator"
+NAMES = 'jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name}{"\\n"}{end}'
 DATE = re.compile(r"^(\d+[smhd])+$|^<unknown>$|^$")
 
 
@@ -86,23 +88,35 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    """An API server that knows our kinds; CRDs that were not there go away again."""
-    cluster = ensure(with_images=False)
-    ours = []
-    for kind in KINDS:
-        try:
-            cluster.run("get", "crd", kind.crd_name)
-        except ClusterError:
-            ours.append(kind.crd_name)
-    if ours:
-        cluster.run("apply", "-f", CRDS)
+def server(cluster: Cluster) -> Iterator[Server]:
+    """An API server that knows our kinds as they are in this tree, and no operator at work."""
+    there = [kind.crd_name for kind in KINDS if _exists(cluster, "crd", kind.crd_name)]
+    ours = [kind.crd_name for kind in KINDS if kind.crd_name not in there]
+    operators = cluster.run("get", "deployments", "-A", "-l", OPERATORS, "-o", NAMES).split()
+    for operator in operators:
+        _scale(cluster, operator, 0)
+    cluster.run("apply", "--server-side", "--force-conflicts", "-f", CRDS)
     cluster.run("wait", "--for=condition=Established", "crd", *(kind.crd_name for kind in KINDS))
     cluster.run("create", "namespace", NAMESPACE)
     yield Server(cluster)
     cluster.run("delete", "namespace", NAMESPACE, "--wait=false")
+    for operator in operators:
+        _scale(cluster, operator, 1)
     if ours:
         cluster.run("delete", "crd", *ours)
+
+
+def _exists(cluster: Cluster, *what: str) -> bool:
+    return bool(cluster.run("get", *what, "--ignore-not-found", "-o", "name"))
+
+
+def _scale(cluster: Cluster, operator: str, replicas: int) -> None:
+    namespace, _, name = operator.partition("/")
+    target = ("-n", namespace, f"deployment/{name}")
+    cluster.run("scale", *target, f"--replicas={replicas}")
+    cluster.run("rollout", "status", *target, "--timeout=60s")
+    if not replicas:
+        cluster.run("-n", namespace, "wait", "pod", "-l", OPERATORS, "--for=delete")
 
 
 @pytest.mark.parametrize("case", [*CASES, *generated_cases()], ids=lambda case: case.name)

@@ -1,0 +1,225 @@
+"""The chart on a real cluster: what the API server says to it, and what it lets the operator do."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster import Cluster, ClusterError, tool
+from tests.e2e.kube import Namespace
+
+CHART = Path(__file__).parents[2] / "charts" / "flow-operator"
+VARIANTS = {
+    "default": (),
+    "some namespaces": ("watchNamespaces={chart-variants}",),
+    "everything set": (
+        "imagePullSecrets[0].name=pull",
+        "serviceAccount.annotations.a=b",
+        "podAnnotations.a=b",
+        "podLabels.a=b",
+        "nodeSelector.a=b",
+        "tolerations[0].key=a",
+        "extraEnv[0].name=A",
+        "extraEnv[0].value=b",
+        "runs.podSecurity.setIDs=false",
+        "crds.keep=false",
+    ),
+}
+variants = pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
+Object = dict[str, Any]
+
+
+def rendered(namespace: str, *settings: str) -> str:
+    done = subprocess.run(
+        [
+            tool("helm"), "template", "flow-operator", CHART, "--namespace", namespace,
+            "--kube-version", "1.34.0", *(f"--set={setting}" for setting in settings),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def restricted(cluster: Cluster) -> Iterator[Namespace]:
+    """A namespace that enforces the restricted Pod Security Standard; no operator is needed."""
+    made = Namespace.create(cluster, "chart-variants")
+    yield made
+    made.delete()
+
+
+@pytest.fixture(scope="module")
+def schemas(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """JSON Schemas for kubeconform, as the API server itself publishes them."""
+    folder = tmp_path_factory.mktemp("schemas")
+    definitions = json.loads(cluster.run("get", "--raw", "/openapi/v2"))["definitions"]
+    for definition in definitions.values():
+        if "properties" in definition:
+            definition.setdefault("additionalProperties", False)
+        if definition.get("format") == "int-or-string":
+            definition |= {"type": ["string", "integer"]}
+    definitions["io.k8s.apimachinery.pkg.api.resource.Quantity"]["type"] = ["string", "number"]
+    text = json.dumps({"definitions": definitions}).replace(
+        "#/definitions", "_all.json#/definitions"
+    )
+    (folder / "_all.json").write_text(text)
+    for name, definition in definitions.items():
+        for kind in definition.get("x-kubernetes-group-version-kind", ()):
+            group = kind["group"].partition(".")[0]
+            parts = [kind["kind"].lower(), *([group] if group else []), kind["version"]]
+            (folder / f"{'-'.join(parts)}.json").write_text(
+                json.dumps({"$ref": f"_all.json#/definitions/{name}"})
+            )
+    return folder
+
+
+def kubeconform(schemas: Path, manifests: str) -> subprocess.CompletedProcess[str]:
+    location = f"{schemas}/{{{{.ResourceKind}}}}{{{{.KindSuffix}}}}.json"
+    return subprocess.run(
+        [tool("kubeconform"), "-strict", "-summary", "-schema-location", location, "-"],
+        input=manifests,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@variants
+def test_kubeconform_finds_every_object_valid(schemas: Path, settings: tuple[str, ...]) -> None:
+    """Every field of every object is one that Kubernetes has, of the right type."""
+    done = kubeconform(schemas, rendered("chart-variants", *settings))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Invalid: 0, Errors: 0, Skipped: 0" in done.stdout
+
+
+def test_kubeconform_would_find_a_wrong_field(schemas: Path) -> None:
+    """The check above can fail: it does for a field with a typing error."""
+    text = rendered("x").replace("revisionHistoryLimit:", "revisionHistoryLimits:")
+    done = kubeconform(schemas, text)
+    assert done.returncode != 0
+    assert "revisionHistoryLimits" in done.stdout
+
+
+@variants
+def test_the_api_server_accepts_every_object(
+    restricted: Namespace, settings: tuple[str, ...]
+) -> None:
+    """A strict dry run of the whole chart."""
+    text = rendered(restricted.name, *settings)
+    said = restricted.cluster.run(
+        "create", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-",
+        stdin=yaml.safe_dump_all(
+            renamed(obj) for obj in yaml.safe_load_all(text) if obj and "Custom" not in obj["kind"]
+        ),
+    )  # fmt: skip
+    assert "deployment.apps/" in said
+
+
+def renamed(obj: Object) -> Object:
+    """The object under a name that the operator of this cluster does not have."""
+    return {**obj, "metadata": {**obj["metadata"], "name": obj["metadata"]["name"] + "-dry"}}
+
+
+def test_the_operators_pod_is_admitted_under_restricted(restricted: Namespace) -> None:
+    """The Pod meets the restricted Pod Security Standard, and one that does not is turned away."""
+    (deployment,) = [
+        obj
+        for obj in yaml.safe_load_all(rendered(restricted.name))
+        if obj and obj["kind"] == "Deployment"
+    ]
+    spec = {**deployment["spec"]["template"]["spec"], "serviceAccountName": "default"}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "operator", "namespace": restricted.name},
+        "spec": spec,
+    }
+    dry_run = ("create", "--dry-run=server", "-f", "-")
+    restricted.cluster.run(*dry_run, stdin=json.dumps(pod))
+    spec["securityContext"] = {}
+    with pytest.raises(ClusterError, match="PodSecurity"):
+        restricted.cluster.run(*dry_run, stdin=json.dumps(pod))
+
+
+MAY = (
+    "get flowdeployments", "watch flowdeployments", "list flowruns", "create flowruns",
+    "delete flowruns", "update flowdeployments/status", "update flowruns/status", "create jobs",
+    "patch jobs", "watch jobs", "watch pods", "create events",
+)  # fmt: skip
+MAY_NOT = (
+    "get secrets", "list secrets", "watch secrets", "create secrets", "get configmaps",
+    "create pods", "create pods/exec", "get pods/log", "delete pods", "update flowdeployments",
+    "update flowruns", "delete flowdeployments", "create serviceaccounts/token", "get nodes",
+    "create clusterrolebindings", "create rolebindings", "update customresourcedefinitions",
+    "impersonate users",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("action", [*MAY, *MAY_NOT])
+def test_the_operator_may_do_its_work_and_nothing_else(
+    cluster: Cluster, operator: str, action: str
+) -> None:
+    """The API server's own answer for the operator's ServiceAccount: no Secrets above all."""
+    account = f"system:serviceaccount:{operator}:flow-operator"
+    assert allowed(cluster, account, action, "-A") is (action in MAY)
+
+
+def allowed(cluster: Cluster, user: str, action: str, *where: str) -> bool:
+    try:
+        said = cluster.run("auth", "can-i", *action.split(), "--as", user, *where)
+    except ClusterError:  # `no` is an exit code.
+        return False
+    return said.split()[-1] == "yes"
+
+
+def test_the_operator_misses_no_permission(cluster: Cluster, operator: str) -> None:
+    """Its log has no word of a permission that it lacks."""
+    log = cluster.run("-n", operator, "logs", "deployment/flow-operator").lower()
+    assert [line for line in log.splitlines() if "permission" in line or "forbidden" in line] == []
+
+
+def test_some_namespaces_are_enough_for_an_operator(
+    cluster: Cluster, operator: str, restricted: Namespace
+) -> None:
+    """With watchNamespaces it becomes ready on Roles alone, without a rule for the cluster."""
+    (first,) = json.loads(
+        cluster.run("-n", operator, "get", "deployment", "flow-operator", "-o", "json")
+    )["spec"]["template"]["spec"]["containers"]
+    repository, _, tag = first["image"].rpartition(":")
+    cluster.run_helm(
+        "upgrade", "--install", "few", CHART, "--namespace", restricted.name,
+        "--set", f"watchNamespaces={{{restricted.name}}}", "--set", "crds.install=false",
+        "--set", "rbac.aggregate=false", "--set-string", f"image.repository={repository}",
+        "--set-string", f"image.tag={tag}", "--wait", "--timeout", "90s",
+    )  # fmt: skip
+    try:
+        account = f"system:serviceaccount:{restricted.name}:few-flow-operator"
+        here = ("-n", restricted.name)
+        assert allowed(cluster, account, "watch flowruns", *here)
+        assert not allowed(cluster, account, "watch flowruns", "-A")
+        assert not allowed(cluster, account, "get secrets", *here)
+        log = cluster.run(*here, "logs", "deployment/few-flow-operator").lower()
+        assert "forbidden" not in log
+    finally:
+        cluster.run_helm("uninstall", "few", "--namespace", restricted.name, "--wait")
+
+
+def test_users_get_the_kinds_with_their_roles(
+    cluster: Cluster, operator: str, restricted: Namespace
+) -> None:
+    """The cluster's roles `view` and `edit` cover both kinds, as they cover Jobs."""
+    here = ("-n", restricted.name)
+    for user, role in (("vera", "view"), ("edith", "edit")):
+        restricted.run("create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}")
+    for kind in ("flowdeployments", "flowruns"):
+        assert allowed(cluster, "vera", f"list {kind}", *here)
+        assert not allowed(cluster, "vera", f"create {kind}", *here)
+        assert allowed(cluster, "edith", f"create {kind}", *here)
+        assert allowed(cluster, "edith", f"delete {kind}", *here)
+        assert not allowed(cluster, "edith", f"update {kind}/status", *here)
