@@ -56,9 +56,11 @@ class Volume:
         try:
             yield self._staging
         finally:
-            for child in list(self._staging.iterdir()):
-                _remove(child)
-            _remove(self._staging)
+            # What cannot be removed now is removed by the next start.
+            with contextlib.suppress(OSError):
+                for child in list(self._staging.iterdir()):
+                    _remove(child)
+                _remove(self._staging)
 
     def publish(self, tree: Path, plan: Plan, revision: str, message: dict[str, Any]) -> None:
         """Put a complete tree in its place, with everything that the main container needs.

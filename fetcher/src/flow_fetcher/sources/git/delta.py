@@ -48,37 +48,55 @@ def apply(delta: bytes | mmap.mmap, base_size: int, read: Callable[[int, int], b
     return b"".join(pieces)
 
 
-def apply_into(
+def apply_into(  # noqa: PLR0912  the loop that runs most often: no call within it that can be avoided
     delta: bytes | mmap.mmap,
     base_size: int,
     read: Callable[[int, int], bytes],
     write: Callable[[bytes], object],
 ) -> None:
     """Like `apply`, with the result written piece by piece."""
-    expected, left, position = sizes(delta)
+    expected, left, at = sizes(delta)
     if expected != base_size:
         raise broken("belongs to a base of another size")
     end = len(delta)
     try:
-        while position < end:
-            code = delta[position]
-            position += 1
+        while at < end:
+            code = delta[at]
+            at += 1
             if code & _COPY:
-                start, size, position = _copy_arguments(delta, position, code)
-                if start + size > base_size:
-                    raise broken("copies from beyond its base")
-                left -= size
-                if left < 0:
-                    break
-                write(read(start, start + size))
-            elif code:
-                left -= code
-                if left < 0 or position + code > end:
-                    raise broken("is cut off or too long")
-                write(delta[position : position + code])
-                position += code
+                start = size = 0
+                if code & 0x01:
+                    start = delta[at]
+                    at += 1
+                if code & 0x02:
+                    start |= delta[at] << 8
+                    at += 1
+                if code & 0x04:
+                    start |= delta[at] << 16
+                    at += 1
+                if code & 0x08:
+                    start |= delta[at] << 24
+                    at += 1
+                if code & 0x10:
+                    size = delta[at]
+                    at += 1
+                if code & 0x20:
+                    size |= delta[at] << 8
+                    at += 1
+                if code & 0x40:
+                    size |= delta[at] << 16
+                    at += 1
+                stop = start + (size or _COPY_DEFAULT)
+                left -= stop - start
+                if left < 0 or stop > base_size:
+                    raise broken("copies too much, or from beyond its base")
+                write(read(start, stop))
             else:
-                raise broken("has an instruction that does not exist")
+                left -= code
+                if left < 0 or at + code > end or not code:
+                    raise broken("inserts too much, or nothing")
+                write(delta[at : at + code])
+                at += code
     except IndexError:
         raise broken("is cut off") from None
     if left:
@@ -91,22 +109,6 @@ def broken(problem: str) -> SourceRejectedError:
         f"the repository's pack is corrupt: a delta {problem}",
         remedy=CORRUPT_REMEDY,
     )
-
-
-def _copy_arguments(delta: bytes | mmap.mmap, position: int, code: int) -> tuple[int, int, int]:
-    """Where a copy begins, its size, and where the next instruction is."""
-    start = size = 0
-    for shift in (0, 8, 16, 24):
-        if code & 1:
-            start |= delta[position] << shift
-            position += 1
-        code >>= 1
-    for shift in (0, 8, 16):
-        if code & 1:
-            size |= delta[position] << shift
-            position += 1
-        code >>= 1
-    return start, size or _COPY_DEFAULT, position
 
 
 def _size(delta: bytes | mmap.mmap, position: int) -> tuple[int, int]:

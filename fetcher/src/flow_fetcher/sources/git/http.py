@@ -47,11 +47,10 @@ class Response:
     """The answer to one request; its body is read piece by piece."""
 
     def __init__(
-        self, raw: http.client.HTTPResponse, url: str, explain: Callable[[Exception], FetchError]
+        self, raw: http.client.HTTPResponse, explain: Callable[[Exception], FetchError]
     ) -> None:
         self._raw = raw
         self._explain = explain
-        self.url = url
         self.status = raw.status
 
     def header(self, name: str) -> str:
@@ -110,6 +109,7 @@ class Server:
         self._log = log
         self._timeouts = timeouts
         self._connection: http.client.HTTPConnection | None = None
+        self._answer: http.client.HTTPResponse | None = None
         self._proxy: Proxy | None = None
         self.url = spec.url
 
@@ -148,6 +148,9 @@ class Server:
             headers["Authorization"] = self._authorization
         parts = urlsplit(self.url + path)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
+        if self._answer is not None and not self._answer.isclosed():
+            # Nobody read the last answer to its end.
+            self.close()
         reused = self._connection is not None
         while True:
             try:
@@ -156,7 +159,8 @@ class Server:
                     connection.request(method, self.url + path, body, headers | self._to_proxy())
                 else:
                     connection.request(method, target, body, headers)
-                return Response(connection.getresponse(), self.url + path, self._explain)
+                self._answer = connection.getresponse()
+                return Response(self._answer, self._explain)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 # A server may drop a connection between two requests.

@@ -215,7 +215,6 @@ class Remote:
         if self._offer is None and (
             response.status != 200 or response.header("Content-Type") != _RESULT
         ):
-            self._server.close()
             raise UnexpectedAnswerError(f"the server answered {response.status} to a guess")
         check_status(response, self._server)
         return PacketReader(self._counted(response))

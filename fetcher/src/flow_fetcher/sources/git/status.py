@@ -27,7 +27,6 @@ def check_status(response: Response, server: Server) -> None:
     if status == 200:
         return
     said = response.text()
-    server.close()
     text = f"{server.url} answered {status}" + (f": {said}" if said else "")
     if status in _AUTHENTICATION_REMEDIES:
         raise AuthenticationFailedError(text, remedy=_AUTHENTICATION_REMEDIES[status])

@@ -1,0 +1,90 @@
+"""A few threads that work off tasks, with a bounded number waiting; the first error ends them
+all."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+_WAITING = 4
+"""How many tasks wait for each thread, at most."""
+
+
+class Workers:
+    """Runs tasks until its `with` ends, which waits for them.
+
+    Args:
+        count: How many threads; each is started when there is a task for it.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._changed = threading.Condition()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._closed = False
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._changed:
+            self._closed = True
+            if error is not None:
+                self._tasks.clear()
+            self._changed.notify_all()
+        if error is None or isinstance(error, Exception):
+            # Nobody waits after a signal: the threads end with the process.
+            for thread in self._threads:
+                thread.join()
+        if error is None and self._error is not None:
+            raise self._error
+
+    def submit(self, task: Callable[[], None]) -> None:
+        """Hand over a task; waits while too many wait already.
+
+        Raises:
+            BaseException: The error of an earlier task; no further one begins.
+        """
+        with self._changed:
+            while len(self._tasks) >= _WAITING * self._count and self._error is None:
+                self._changed.wait()
+            if self._error is not None:
+                raise self._error
+            self._tasks.append(task)
+            if len(self._tasks) > self._idle and len(self._threads) < self._count:
+                # Daemons: a signal must end the process while a thread waits for the network.
+                thread = threading.Thread(target=self._work, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            self._changed.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._idle += 1
+                while not self._tasks and not self._closed:
+                    self._changed.wait()
+                self._idle -= 1
+                if not self._tasks or self._error is not None:
+                    return
+                task = self._tasks.popleft()
+                self._changed.notify_all()
+            try:
+                task()
+            except BaseException as error:
+                with self._changed:
+                    self._error = self._error or error
+                    self._tasks.clear()
+                    self._changed.notify_all()
+                return
