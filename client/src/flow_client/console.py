@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -31,8 +32,14 @@ class Stages:
         """Say something that may surprise otherwise."""
         self._line("Note", "yellow", Text(text))
 
-    def show(self, run: Manifest, pod: Manifest) -> None:
-        """Print what has changed since the last call."""
+    def show(self, run: Manifest, pod: Manifest, log: Sequence[str] = ()) -> None:
+        """Print what has changed since the last call.
+
+        Args:
+            run: The FlowRun with its status.
+            pod: Its Pod.
+            log: What the fetch has printed, for when it ends without a message.
+        """
         status = run.get("status", {})
         phase, attempts = status.get("phase"), status.get("attempts") or [{}]
         if phase == self._phase:
@@ -41,22 +48,27 @@ class Stages:
         seconds, self._since = time.monotonic() - self._since, time.monotonic()
         if phase == "Fetching":
             self._line("Fetching", "cyan", Text(spec.source.summary()))
-        if self._phase == "Fetching" and "revision" in attempts[-1]:
-            self._fetched(attempts[-1], pod, seconds)
+        fetch = _fetch_message(pod)
+        if self._phase == "Fetching" and fetch.get("reason") == "Succeeded":
+            self._fetched(attempts[-1], fetch, seconds)
         if phase == "Running":
             what = spec.entrypoint or shlex.join(spec.command or [])
             self._line("Running", "cyan", Text(what if len(what) <= 80 else what[:79] + "…"))
         elif phase == "Succeeded":
             self._succeeded(status, seconds)
-        elif phase in ("Failed", "Cancelled"):
-            self._ended(phase, status, pod, seconds)
+        elif phase == "Cancelled":
+            self._line(phase, "yellow", Text(f"after {seconds:.2f}s"))
+        elif phase == "Failed":
+            if self._phase == "Fetching" and not fetch:
+                self._console.print("\n".join(log), markup=False, soft_wrap=True)
+            self._failed(status, fetch, seconds)
         self._phase = phase
 
-    def _fetched(self, attempt: Manifest, pod: Manifest, seconds: float) -> None:
-        size = _size(_fetch_message(pod))
+    def _fetched(self, attempt: Manifest, fetch: dict[str, Any], seconds: float) -> None:
+        size = _size(fetch)
         taken = attempt.get("seconds", {}).get("fetch", seconds)
         rest = f"{size and f', {size}'}, in {taken:.2f}s"
-        self._line("Fetched", "green", Text.assemble((attempt["revision"], "bold"), rest))
+        self._line("Fetched", "green", Text.assemble((attempt.get("revision", ""), "bold"), rest))
 
     def _succeeded(self, status: Manifest, seconds: float) -> None:
         line = Text(f"in {seconds:.2f}s")
@@ -64,15 +76,14 @@ class Stages:
             line.append(f", result {json.dumps(status['result'], ensure_ascii=False)}")
         self._line("Succeeded", "green", line)
 
-    def _ended(self, phase: str, status: Manifest, pod: Manifest, seconds: float) -> None:
-        if phase == "Cancelled":
-            self._line(phase, "yellow", Text(f"after {seconds:.2f}s"))
-            return
+    def _failed(self, status: Manifest, fetch: dict[str, Any], seconds: float) -> None:
         condition = next(found for found in status["conditions"] if found["type"] == "Succeeded")
         line = Text.assemble((condition["reason"], "bold"), f" after {seconds:.2f}s")
-        self._line(phase, "red", line)
+        if fetch.get("reason") != "Succeeded" and "revision" in status:
+            line.append(f", at {status['revision']}")
+        self._line("Failed", "red", line)
         message = _LOGS_HINT.sub("", condition["message"])
-        remedy = _fetch_message(pod).get("remedy")
+        remedy = fetch.get("remedy")
         if isinstance(remedy, str) and remedy and message.endswith(remedy):
             self._paragraph(message.removesuffix(remedy))
             message = remedy

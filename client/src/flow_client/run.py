@@ -4,12 +4,10 @@ import json
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import IO
 
 from rich.console import Console
 from rich.text import Text
@@ -19,6 +17,7 @@ from flow_client.console import Stages
 from flow_client.errors import ClientError
 from flow_client.executor import Control, Host
 from flow_client.executor.pod import Streams
+from flow_client.fetchlog import FetchLog
 from flow_client.local import LocalRun
 from flow_client.objects import Manifest, Objects, read_objects
 from flow_operator.api.v1alpha1 import FlowDeployment
@@ -76,7 +75,8 @@ def _run(choice: Choice, objects: Objects, host: Host, options: Options, console
     stages, settings, control = Stages(console), Settings(), Control()
     for text in _surprises(choice, objects, host, settings):
         stages.note(text)
-    with tempfile.TemporaryFile() as log, _signals(control) as received:
+    log = FetchLog(stages.note)
+    with _signals(control) as received:
         run = LocalRun(
             choice,
             objects,
@@ -87,8 +87,9 @@ def _run(choice: Choice, objects: Objects, host: Host, options: Options, console
         )
         try:
             for _ in run.steps():
-                stages.show(run.run, run.pod.pod if run.pod else {})
+                stages.show(run.run, run.pod.pod if run.pod else {}, log.lines)
         finally:
+            log.close()
             run.remove(keep=options.keep)
         if run.pod and options.keep:
             stages.note(f"the run's directories are kept in {run.pod.root}")
@@ -112,11 +113,11 @@ def _surprises(choice: Choice, objects: Objects, host: Host, settings: Settings)
         yield f"Secret {secret} of namespace {namespace} is not in the files given: add it with -f"
 
 
-def _streams(name: str, log: IO[bytes], options: Options) -> Streams:
-    """Give the code its own output; what comes before it goes to a file unless asked for."""
+def _streams(name: str, log: FetchLog, options: Options) -> Streams:
+    """Give the code its own output; what comes before it is kept back unless asked for."""
     if name == FLOW:
         return (sys.stderr.fileno() if options.as_json else None), None
-    return (None, None) if options.verbose else (log, log)
+    return (None, None) if options.verbose else (log.write_end, log.write_end)
 
 
 @contextmanager

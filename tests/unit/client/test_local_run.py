@@ -103,6 +103,25 @@ def test_a_wrong_branch_is_named(workspace: Workspace):
     assert "branch main" in done.stderr
 
 
+def test_a_server_that_is_away_is_said_while_it_is_tried(workspace: Workspace):
+    """What the fetch warns of is shown as it comes, without the rest of its log."""
+    workspace.commit_files(flow=HELLO)
+    deployment = workspace.deployment()
+    workspace.server.stop()
+    process = subprocess.Popen(
+        workspace.command(deployment),
+        env=workspace.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    lines = [process.stderr.readline() for _ in range(3)]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+
+    assert re.fullmatch(r"        Note no connection to .*; trying again in .*\n", lines[2])
+
+
 @pytest.fixture
 def private(tmp_path: Path):
     """Returns a workspace whose repository is served over HTTPS, for a token."""
