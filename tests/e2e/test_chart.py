@@ -171,8 +171,11 @@ def test_the_operator_may_do_its_work_and_nothing_else(
 
 
 def allowed(cluster: Cluster, user: str, action: str, *where: str) -> bool:
+    verb, resource = action.split()
+    resource, _, subresource = resource.partition("/")
+    asked = (verb, resource, *([f"--subresource={subresource}"] if subresource else []))
     try:
-        said = cluster.run("auth", "can-i", *action.split(), "--as", user, *where)
+        said = cluster.run("auth", "can-i", *asked, "--as", user, *where)
     except ClusterError:  # `no` is an exit code.
         return False
     return said.split()[-1] == "yes"
