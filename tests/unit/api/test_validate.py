@@ -1,15 +1,29 @@
 """`validate` gives the same answers as the API server: the cases are those that it is asked too."""
 
 import re
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flow_operator.api.crd import KINDS
 from flow_operator.api.schema import Schema, schema_of
 from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun
 from flow_operator.api.v1alpha1.flowdeployment import MAX_PARAMETERS_BYTES
 from flow_operator.api.validate import validate
-from tests.unit.api.cases import CASES, EDITS, GIT, RUN, Case, Edit, changed, generated_cases
+from tests.unit.api.cases import (
+    CASES,
+    EDITS,
+    GIT,
+    RUN,
+    S3,
+    Case,
+    Edit,
+    changed,
+    generated_cases,
+    places,
+)
 
 ALL = [*CASES, *generated_cases()]
 
@@ -34,6 +48,33 @@ def test_models_take_what_is_accepted(case: Case) -> None:
     """Whatever the API accepts, the operator can read."""
     model = {"FlowDeployment": FlowDeployment, "FlowRun": FlowRun}[case.kind]
     model.model_validate(case.manifest)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
+    max_leaves=9,
+)
+PLACES = [
+    (base, path)
+    for base in (GIT, S3, RUN)
+    for kind in KINDS
+    if kind.name == base["kind"]
+    for path, _, _ in places(schema_of(kind.model)["properties"]["spec"], base["spec"], "spec")
+]
+
+
+@given(place=st.sampled_from(PLACES), value=JSON)
+def test_whatever_is_accepted_can_be_read(place: tuple[dict[str, Any], str], value: Any) -> None:
+    """Any JSON at any place gets an answer, and where that is yes the model takes it."""
+    base, path = place
+    manifest = changed(base, {path: value})
+    if not validate(base["kind"], manifest):
+        {"FlowDeployment": FlowDeployment, "FlowRun": FlowRun}[base["kind"]].model_validate(
+            manifest
+        )
 
 
 def test_every_limit_has_a_case_that_is_refused_for_it() -> None:
