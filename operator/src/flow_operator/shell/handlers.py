@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -57,6 +57,8 @@ async def watch(
         clusterwide=not namespaces,
         namespaces=namespaces,
         standalone=True,
+        # Unused, but kopf would look up the user's name for it, and ours has none in a container.
+        identity=cast("Any", "flow-operator"),
     )
     on_start()
     try:
