@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from kubernetes import client, config
 
 from flow_operator.api.crd import KINDS
 from flow_operator.api.v1alpha1 import GROUP, VERSION
+from flow_operator.api.validate import validate
 from tests.cluster import Cluster
 from tests.unit.api.cases import CASES, EDITS, GIT, RUN, S3, Case, changed, generated_cases
 
@@ -127,6 +130,36 @@ def test_the_api_server_names_the_field_that_is_wrong(server: Server, case: Case
         assert said == ""
     else:
         assert re.search(rf'{re.escape(case.refused)}(?=[:"])', said), said or "it was accepted"
+
+
+PIECES = st.sampled_from([
+    "a", "A", "9", "-", "_", ".", "..", "/", "//", "@", "@{", ":", "?", "#", "\\", "~", "*", "[",
+    " ", "\n", "\x00", "\x7f", "\x85", "\u00a0", "\u2028", "é", "\U0001d4b3", "\u0301", ".lock", ":f",
+    ".py:main", "http://", "https://h", "HTTPS://h/", "[::1]", ":80", "%40", "refs/", "FLOW_", "1Gi",
+    "e3", "=",
+])  # fmt: skip
+FIELDS = (
+    (GIT, "spec.source.git.url"), (GIT, "spec.source.git.ref.branch"), (GIT, "spec.entrypoint"),
+    (GIT, "spec.workingDirectory"), (GIT, "spec.image"), (GIT, "spec.env[0].name"),
+    (GIT, "spec.resources.limits.memory"), (GIT, "spec.serviceAccountName"),
+    (S3, "spec.source.s3.prefix"), (S3, "spec.source.s3.endpoint"), (S3, "spec.source.s3.bucket"),
+    (RUN, "spec.revision"),
+)  # fmt: skip
+
+
+@settings(
+    max_examples=400, deadline=None, derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)  # fmt: skip
+@given(place=st.sampled_from(FIELDS), text=st.lists(PIECES, max_size=6).map("".join))
+def test_our_checks_and_the_api_server_agree(
+    server: Server, place: tuple[dict[str, Any], str], text: str
+) -> None:
+    """Whatever is written into a field, both accept it or both refuse it."""
+    base, path = place
+    manifest = changed(base, {path: text})
+    problems, said = validate(base["kind"], manifest), server.refusal_of_creation(manifest)
+    assert bool(problems) == bool(said), (problems, said)
 
 
 @pytest.mark.parametrize("number", range(len(EDITS)), ids=[edit.name for edit in EDITS])
