@@ -134,9 +134,9 @@ def test_the_api_server_names_the_field_that_is_wrong(server: Server, case: Case
 
 PIECES = st.sampled_from([
     "a", "A", "9", "-", "_", ".", "..", "/", "//", "@", "@{", ":", "?", "#", "\\", "~", "*", "[",
-    " ", "\n", "\x00", "\x7f", "\x85", "\u00a0", "\u2028", "é", "\U0001d4b3", "\u0301", ".lock", ":f",
-    ".py:main", "http://", "https://h", "HTTPS://h/", "[::1]", ":80", "%40", "refs/", "FLOW_", "1Gi",
-    "e3", "=",
+    " ", "\n", "\x00", "\x7f", "\x85", "\u00a0", "\u2028", "é", "\U0001d4b3", "\u0301", "%40",
+    ".lock", ":f", ".py:main", "http://", "https://h", "HTTPS://h/", "[::1]", ":80", "refs/",
+    "FLOW_", "1Gi", "e3", "=",
 ])  # fmt: skip
 FIELDS = (
     (GIT, "spec.source.git.url"), (GIT, "spec.source.git.ref.branch"), (GIT, "spec.entrypoint"),
