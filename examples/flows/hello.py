@@ -6,5 +6,6 @@ import os
 def main(name: str = "world", times: int = 1) -> dict:
     for _ in range(times):
         print(f"Hello, {name}!")
-    print(f"I am commit {os.environ['FLOW_REVISION'][:12]} of my repository.")
+    revision = os.environ["FLOW_REVISION"]  # the commit; for a bucket sha256:…
+    print(f"This is revision {revision.removeprefix('sha256:')[:12]}.")
     return {"greeted": name, "times": times}

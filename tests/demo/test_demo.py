@@ -17,7 +17,7 @@ def test_the_demo_prints_the_flows_output_and_its_commit(tmp_path: Path):
     done = subprocess.run(DEMO, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
 
     assert done.returncode == 0, done.stderr
-    assert f"Hello, Ada!\nHello, Ada!\nI am commit {commit[:12]} of my repository.\n" in done.stdout
+    assert f"Hello, Ada!\nHello, Ada!\nThis is revision {commit[:12]}.\n" in done.stdout
     assert f"     Fetched {commit}, " in done.stderr
     assert "      Failed RevisionNotFound after " in done.stderr
     assert "Correct spec.source.git.ref" in done.stderr

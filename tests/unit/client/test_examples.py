@@ -34,8 +34,8 @@ def local(name: str, workspace: Workspace) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("name", "output"),
     [
-        ("hello.yaml", "Hello, Ada!\nHello, Ada!\nI am commit {short} of my repository.\n"),
-        ("s3.yaml", "Hello, world!\nI am commit {short} of my repository.\n"),
+        ("hello.yaml", "Hello, Ada!\nHello, Ada!\nThis is revision {short}.\n"),
+        ("s3.yaml", "Hello, world!\nThis is revision {short}.\n"),
         (
             "private-git.yaml",
             "Berlin         93.38 USD\nLisbon        243.60 USD\nOslo           11.48 USD\n"
