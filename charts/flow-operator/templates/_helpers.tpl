@@ -79,7 +79,7 @@ readOnlyRootFilesystem: {{ .Values.runs.podSecurity.readOnlyRootFilesystem }}
   verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]

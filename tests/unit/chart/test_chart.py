@@ -12,6 +12,7 @@ import yaml
 from flow_operator.api.chart import values
 from flow_operator.api.validate import validate
 from flow_operator.core.settings import Settings
+from flow_operator.shell.checks import PERMISSIONS
 from tests.cluster import tool
 
 CHART = Path(__file__).parents[3] / "charts" / "flow-operator"
@@ -80,25 +81,19 @@ def test_nothing_grants_secrets(mode: tuple[str, ...]) -> None:
 
 
 def test_the_operator_may_do_what_it_does_and_no_more() -> None:
-    """The whole of the operator's permissions: a new one is a decision, not an accident."""
+    """The rules are exactly the permissions that the operator's own check asks for at its start."""
     (role,) = [
         role
         for role in of_kind(render(), "ClusterRole")
         if not role["metadata"]["name"].endswith(("-view", "-edit"))
     ]
     granted = {
-        resource: set(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]
+        (group, resource): set(rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
     }
-    read = {"get", "list", "watch"}
-    assert granted == {
-        "flowdeployments": read,
-        "flowdeployments/status": {"update"},
-        "flowruns": read | {"create", "delete"},
-        "flowruns/status": {"update"},
-        "jobs": read | {"create", "patch"},
-        "pods": read,
-        "events": {"create"},
-    }
+    assert granted == {key: set(verbs) for key, verbs in PERMISSIONS.items()}
 
 
 def test_some_namespaces_need_no_cluster_role() -> None:
