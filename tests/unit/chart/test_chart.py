@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,20 @@ def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def render(*settings: str, release: str = "flow-operator") -> list[Object]:
     """The objects of the chart with some values, given as for `helm --set`."""
+    return [obj for obj in yaml.load_all(_rendered(settings, release), _LOADER) if obj]
+
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@cache
+def _rendered(settings: tuple[str, ...], release: str) -> str:
     done = helm(
         "template", release, str(CHART), "--namespace", "flow-system", "--kube-version", "1.34.0",
         *(f"--set={setting}" for setting in settings),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return [obj for obj in yaml.safe_load_all(done.stdout) if obj]
+    return done.stdout
 
 
 def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
