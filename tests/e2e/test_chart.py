@@ -151,9 +151,9 @@ def test_the_operators_pod_is_admitted_under_restricted(restricted: Namespace) -
 
 MAY = tuple(f"{verb} {resource}" for (_, resource), verbs in PERMISSIONS.items() for verb in verbs)
 MAY_NOT = (
-    "get secrets", "list secrets", "watch secrets", "create secrets", "get configmaps",
-    "get pods", "create pods", "create pods/exec", "get pods/log", "delete pods",
-    "update flowdeployments", "update flowruns", "delete flowdeployments", "create serviceaccounts/token", "get nodes",
+    "get secrets", "list secrets", "watch secrets", "create secrets", "get configmaps", "get pods",
+    "create pods", "create pods/exec", "get pods/log", "delete pods", "update flowdeployments",
+    "update flowruns", "delete flowdeployments", "create serviceaccounts/token", "get nodes",
     "create clusterrolebindings", "create rolebindings", "update customresourcedefinitions",
     "impersonate users",
 )  # fmt: skip
