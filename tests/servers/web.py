@@ -98,10 +98,10 @@ class Server:
         self.connections = 0
         self._web = WebServer((address, port), handler)
         self._web.owner = self
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if authority is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            authority.certify(context, host)
-            self._web.socket = context.wrap_socket(
+            authority.certify(self.context, host)
+            self._web.socket = self.context.wrap_socket(
                 self._web.socket, server_side=True, do_handshake_on_connect=False
             )
         self.port = int(self._web.server_address[1])

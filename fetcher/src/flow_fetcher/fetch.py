@@ -20,7 +20,7 @@ from flow_fetcher.redact import Redactor
 from flow_fetcher.sources import Fetch, Source, open_source
 from flow_fetcher.tree import TreeWriter
 
-RETRY_SECONDS = 20.0
+PATIENCE = 20.0
 """No new try begins later than this: a failure shall be known within half a minute."""
 
 _FIRST_DELAY = 0.5
@@ -35,6 +35,7 @@ def fetch(
     log: Log,
     redactor: Redactor,
     report: Report,
+    patience: float = PATIENCE,
 ) -> dict[str, Any]:
     """Carry out a plan; the fields of the message of success.
 
@@ -45,6 +46,7 @@ def fetch(
         log: Takes lines for people.
         redactor: Learns the credentials.
         report: Learns durations and the revision.
+        patience: For how many seconds to try again after errors that may pass.
 
     Raises:
         FetchError: It cannot be done.
@@ -56,7 +58,7 @@ def fetch(
         return earlier
     source = open_source(plan)
     secrets = read_credentials(credentials, plan.secret_name, redactor, source.wanted_keys)
-    job = _Job(plan, source, secrets, target, log, report)
+    job = _Job(plan, source, secrets, target, log, report, patience)
     try:
         return job.run()
     except OSError as error:
@@ -73,6 +75,7 @@ class _Job:
     volume: Volume
     log: Log
     report: Report
+    patience: float
 
     def run(self) -> dict[str, Any]:
         """Try until it is done, the error is final, or the time is up."""
@@ -82,7 +85,7 @@ class _Job:
                 return self._once()
             except FetchError as error:
                 wait = max(delay, error.retry_after)
-                if not error.transient or self.report.elapsed + wait > RETRY_SECONDS:
+                if not error.transient or self.report.elapsed + wait > self.patience:
                     raise
                 self.log.warning(f"{error.message}; trying again in {wait:.1f} s")
                 time.sleep(wait)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -13,6 +14,11 @@ from typing import Any
 
 import pytest
 
+from flow_fetcher.fetch import fetch
+from flow_fetcher.log import Log, Report
+from flow_fetcher.plan import parse_plan
+from flow_fetcher.redact import Redactor
+from flow_fetcher.sources.git.http import Timeouts
 from tests.servers.authority import Authority
 from tests.servers.s3 import S3Server
 
@@ -119,6 +125,45 @@ class Fetcher:
         for key, value in secret.items():
             (data / key).write_text(value)
             (mounted / key).symlink_to(f"..data/{key}")
+
+
+@dataclass
+class InProcess:
+    """Fetches within the test's process, where waiting can be made short."""
+
+    directory: Path
+    log: io.StringIO = field(default_factory=io.StringIO)
+
+    def __call__(
+        self,
+        source: Mapping[str, Any],
+        *,
+        patience: float = 20.0,
+        timeouts: Timeouts | None = None,
+        **fields: Any,
+    ) -> dict[str, Any]:
+        """Run to the end; the message of success."""
+        raw = json.dumps({"version": 1, "source": source, **fields}).encode()
+        volume = self.directory / "flow"
+        volume.mkdir(exist_ok=True)
+        redactor = Redactor()
+        with pytest.MonkeyPatch.context() as patch:
+            if timeouts is not None:
+                patch.setattr("flow_fetcher.sources.git.source.TIMEOUTS", timeouts)
+            return fetch(
+                parse_plan(raw),
+                credentials=None,
+                volume=volume,
+                log=Log(redactor, stream=self.log, debug=True),
+                redactor=redactor,
+                report=Report(),
+                patience=patience,
+            )
+
+
+@pytest.fixture
+def in_process(tmp_path: Path) -> InProcess:
+    return InProcess(tmp_path)
 
 
 @pytest.fixture

@@ -162,12 +162,13 @@ class Server:
                 self._answer = connection.getresponse()
                 return Response(self._answer, self._explain)
             except (OSError, http.client.HTTPException) as error:
+                connected = self._connection is not None
                 self.close()
                 # A server may drop a connection between two requests.
                 if reused and isinstance(error, ConnectionError):
                     reused = False
                     continue
-                raise self._explain(error) from error
+                raise self._explain(error, connected=connected) from error
 
     def _connect(self) -> http.client.HTTPConnection:
         parts = urlsplit(self.url)
@@ -225,7 +226,7 @@ class Server:
         self.url = f"{new.scheme}://{new.netloc.rpartition('@')[2]}{kept}"
         self._log.info(f"the repository has moved to {self.url}")
 
-    def _explain(self, error: Exception) -> FetchError:
+    def _explain(self, error: Exception, *, connected: bool = True) -> FetchError:
         """What went wrong with the connection, and what the user can do."""
         if isinstance(error, FetchError):
             return error
@@ -240,7 +241,6 @@ class Server:
                 remedy=_CERTIFICATE_REMEDY,
             )
         if isinstance(error, TimeoutError):
-            connected = self._connection is not None
             problem = "stopped sending" if connected else "cannot be reached: no answer"
             seconds = self._timeouts.stall if connected else self._timeouts.connect
             text = f"{where} {problem} for {seconds:.0f} s"

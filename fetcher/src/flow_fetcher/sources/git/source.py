@@ -15,7 +15,7 @@ from flow_fetcher.sources.git.protocol import Remote
 from flow_fetcher.sources.git.spec import GitSpec, Ref
 from flow_fetcher.sources.git.suggest import suggestion
 
-_TIMEOUTS = Timeouts()
+TIMEOUTS = Timeouts()
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,6 @@ class GitSource:
     """One repository, as the plan describes it."""
 
     spec: GitSpec
-    timeouts: Timeouts = _TIMEOUTS
 
     wanted_keys = WANTED_KEYS
 
@@ -34,7 +33,7 @@ class GitSource:
             FetchError: It cannot be done.
         """
         header = authorization(self.spec, fetch.credentials)
-        server = Server(self.spec, fetch.credentials, header, fetch.log, self.timeouts)
+        server = Server(self.spec, fetch.credentials, header, fetch.log, TIMEOUTS)
         remote = Remote(server, fetch.log, fetch.progress.received)
         try:
             commit, label = self._resolve(remote, fetch)
