@@ -23,12 +23,17 @@ def objects(namespace: Namespace) -> dict[str, bytes]:
 
 
 def logs(namespace: Namespace) -> dict[str, bytes]:
-    """The log of every container of the namespace."""
+    """The log of every container of the namespace that has run."""
     gathered = {}
     for pod in namespace.list("pods"):
-        for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]:
-            name = f"{pod['metadata']['name']}/{container['name']}"
-            gathered[f"log of {name}"] = namespace.logs(pod, container["name"]).encode()
+        status = pod["status"]
+        for container in [
+            *status.get("initContainerStatuses", []),
+            *status.get("containerStatuses", []),
+        ]:
+            if "waiting" not in container["state"]:
+                name = f"log of {pod['metadata']['name']}/{container['name']}"
+                gathered[name] = namespace.logs(pod, container["name"]).encode()
     return gathered
 
 

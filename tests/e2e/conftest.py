@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster, choose, ensure
+from tests.cluster import Cluster, choose, ensure, take_down
 from tests.e2e.kube import Namespace
 from tests.e2e.servers import Servers
 
@@ -36,8 +36,9 @@ def operator(cluster: Cluster) -> str:
         "image.tag": tag,
         "fetcher.image.repository": fetcher,
         "fetcher.image.tag": fetcher_tag,
-        "settings.defaultImage": cluster.images["flow-test-python"],
+        "runs.defaultImage": cluster.images["flow-test-python"],
         "logLevel": "debug",
+        "logFormat": "text",
     }
     settings = [f"--set-string={name}={value}" for name, value in values.items()]
     cluster.run_helm(

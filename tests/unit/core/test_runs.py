@@ -90,7 +90,7 @@ def test_phases_follow_the_pod(world: World) -> None:
 @pytest.mark.parametrize(
     ("state", "reason", "words"),
     [
-        (failed_fetch("AuthenticationFailed"), "AuthenticationFailed", "it failed mend it"),
+        (failed_fetch("AuthenticationFailed"), "AuthenticationFailed", "it failed. mend it"),
         (failed_fetch("EntrypointNotFound"), "EntrypointNotFound", "mend it"),
         (failed_fetch("Succeeded"), "FetchFailed", "it failed"),
         (failed_fetch("FlowFailed"), "FetchFailed", "it failed"),

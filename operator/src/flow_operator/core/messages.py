@@ -56,7 +56,7 @@ def read_fetch(text: str | None, exit_code: int) -> FetchReport:
     reason_text = fields.get("reason")
     reason = next((known for known in FETCHER_REASONS if known == reason_text), Reason.FETCH_FAILED)
     parts = [_text(fields, "message"), _text(fields, "remedy")]
-    message = " ".join(part for part in parts if part)
+    message = ". ".join(part.rstrip(". ") for part in parts if part)
     if not message:
         message = (
             f"The fetch container ended with exit code {exit_code} and left no readable message. "
