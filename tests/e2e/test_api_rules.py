@@ -174,6 +174,18 @@ def test_the_api_server_guards_what_may_change(server: Server, number: int) -> N
         assert f"{edit.refused}: " in said, said or "it was accepted"
 
 
+def test_the_largest_run_can_be_guarded_too(server: Server) -> None:
+    """Comparing the largest parameters and variables stays within the budget of the rules."""
+    parameters = {f"x{index}": {"deep": [{"a": index}] * 9} for index in range(400)}
+    env = [{"name": f"X{index}", "value": "v" * 2000} for index in range(256)]
+    large = {"spec.parameters": parameters, "spec.env": env}
+    assert len(json.dumps(parameters)) > 48_000
+    before = changed(RUN, {"metadata.name": "large", **large})
+    assert server.refusal_of_edit(before, {"spec.cancel": True}) == ""
+    said = server.refusal_of_edit(before, {"spec.parameters.x399.deep[8].a": -1})
+    assert "spec.parameters: Forbidden" in said
+
+
 def test_messages_say_what_to_do_and_repeat_no_credential(server: Server) -> None:
     """A URL with a password is refused by a remedy, without the password."""
     said = server.refusal_of_creation(

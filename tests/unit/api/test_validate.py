@@ -120,6 +120,8 @@ def _limits(schema: Schema, path: str) -> set[tuple[str, str]]:
         ({"metadata.name": "Upper"}, "metadata.name"),
         ({"metadata.name": "a" * 254}, "metadata.name"),
         ({"metadata": {}}, "metadata.name"),
+        ({"metadata": None}, "metadata.name"),
+        ({"metadata": {"generateName": "Upper-"}}, "metadata.generateName"),
         ({"apiVersion": "v1"}, "apiVersion"),
         ({"kind": "FlowRun"}, "kind"),
         ({"spec": None}, "spec"),
@@ -130,6 +132,11 @@ def _limits(schema: Schema, path: str) -> set[tuple[str, str]]:
 def test_checks_the_object_around_the_spec(changes: dict[str, object], field: str) -> None:
     """The root is checked as the API server checks it."""
     assert [p.field for p in validate("FlowDeployment", changed(GIT, changes))] == [field]
+
+
+def test_a_name_may_be_left_to_the_api_server() -> None:
+    """`generateName` is as good as a name, and may end with what a name may not."""
+    assert validate("FlowRun", changed(RUN, {"metadata": {"generateName": "nightly-"}})) == []
 
 
 def test_parameters_have_a_size() -> None:

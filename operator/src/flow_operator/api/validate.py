@@ -109,14 +109,20 @@ class _Check:
         for name in manifest:
             if name not in ("apiVersion", "kind", "metadata", "spec", "status"):
                 self.refuse(name, "unknown", "unknown field")
-        metadata = manifest.get("metadata")
-        if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        self._name(manifest.get("metadata"))
+
+    def _name(self, metadata: Any) -> None:
+        """Check the name; the API server may be left to make one from `generateName`."""
+        metadata = metadata if isinstance(metadata, dict) else {}
+        at = "metadata.name" if "name" in metadata else "metadata.generateName"
+        name = metadata.get("name", metadata.get("generateName"))
+        if name is None:
+            self.refuse("metadata.name", "required", "is required")
+        elif not isinstance(name, str):
+            self.refuse(at, "type", "must be a string; quote it if YAML reads it otherwise")
+        elif not matches(DNS_SUBDOMAIN, name + "x" * ("name" not in metadata)) or len(name) > 253:
             self.refuse(
-                "metadata.name", "type", "must be a string; quote it if YAML reads it otherwise"
-            )
-        elif not matches(DNS_SUBDOMAIN, metadata["name"]) or len(metadata["name"]) > 253:
-            self.refuse(
-                "metadata.name",
+                at,
                 "pattern",
                 "must be lower-case letters, digits, '-' and '.', begin and end with a letter or "
                 "digit, and have at most 253 characters",
