@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster, choose, ensure, take_down
+from tests.cluster import Cluster, choose, ensure
 from tests.e2e.kube import Namespace
 from tests.e2e.servers import Servers
 
