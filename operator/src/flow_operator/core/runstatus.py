@@ -3,7 +3,14 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from flow_operator.api.v1alpha1 import Condition, FlowRun, FlowRunStatus, Phase, Reason
+from flow_operator.api.v1alpha1 import (
+    Condition,
+    FlowRun,
+    FlowRunStatus,
+    Phase,
+    Reason,
+    find_condition,
+)
 from flow_operator.api.v1alpha1.conditions import ConditionType
 from flow_operator.api.v1alpha1.flowrun import Attempt, StageSeconds
 from flow_operator.core import names
@@ -55,7 +62,7 @@ def progress(
     events = []
     if not run.status.attempts or run.status.attempts[-1].number != attempt.number:
         events.append(_normal(run, "JobCreated", f"Created Job {attempt.job_name}", attempt.number))
-    if problem and problem.reason is not Reason.CANCELLED:
+    if problem and problem.reason is not Reason.CANCELLED and not _said(run, problem.reason):
         events.append(_warning(run, problem.reason, problem.message, attempt.number))
     return _decide(run, status, events, requeue_after, before)
 
@@ -222,6 +229,12 @@ def _unknown(run: FlowRun, reason: str, message: str, now: datetime) -> list[Con
         make_condition(old, kind, status, reason, message, generation=generation, now=now)
         for kind, status in kinds
     ]
+
+
+def _said(run: FlowRun, reason: str) -> bool:
+    """Whether the status gives that reason already, so that its Event has been recorded, too."""
+    condition = find_condition(run.status.conditions, ConditionType.SUCCEEDED)
+    return condition is not None and condition.reason == reason
 
 
 def _write(run: FlowRun, fields: dict[str, Any]) -> WriteStatus:
