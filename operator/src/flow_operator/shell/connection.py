@@ -37,21 +37,26 @@ class Connection:
         )
 
     @classmethod
-    async def load(cls) -> "Connection":
+    async def load(cls, kubeconfig: str | None = None, context: str | None = None) -> "Connection":
         """Return the connection that the environment asks for.
 
         KUBECONFIG wins; then the ServiceAccount of the Pod; then the user's own kubeconfig.
+
+        Args:
+            kubeconfig: A file to use whatever the environment says.
+            context: Which context of it; the current one unless given.
 
         Raises:
             NoServerError: None of them is there, or the one that is cannot be read.
         """
         configuration = Configuration()
         try:
-            if not os.environ.get("KUBECONFIG") and os.environ.get("KUBERNETES_SERVICE_HOST"):
+            chosen = kubeconfig or os.environ.get("KUBECONFIG")
+            if not chosen and os.environ.get("KUBERNETES_SERVICE_HOST"):
                 config.load_incluster_config(client_configuration=configuration)
                 return cls(configuration)
             loader = await config.load_kube_config(
-                client_configuration=configuration, persist_config=False
+                kubeconfig, context, client_configuration=configuration, persist_config=False
             )
             return cls(configuration, loader)
         except (config.ConfigException, OSError, ValueError, TypeError) as error:

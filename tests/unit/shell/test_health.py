@@ -1,0 +1,82 @@
+"""The probes tell a dead watch from a dead API server, and a stuck worker from a busy one."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from flow_operator.shell.cluster import Cluster
+from flow_operator.shell.errors import UnavailableError
+from flow_operator.shell.health import STUCK_SECONDS, Health
+from flow_operator.shell.liveness import SILENCE_SECONDS, Liveness
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Server:
+    """Stands for an API server of which only one thing is asked: whether it answers."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self.answers = answers
+
+    async def read(self, path: str) -> dict[str, Any]:
+        if not self.answers:
+            raise UnavailableError("down")
+        return {}
+
+
+def health(liveness: Liveness, *, answers: bool = True, slowest: float = 0.0) -> Health:
+    cluster = cast("Cluster", Server(answers=answers))
+    return Health(cluster, liveness, lambda: (slowest, "FlowRun data/x"), [])
+
+
+def test_a_watch_is_unopened_until_it_shows_life() -> None:
+    liveness = Liveness(["/a", "/b"], Clock())
+    liveness.note("/a")
+    liveness.note("/elsewhere")
+    assert liveness.unopened() == ["/b"]
+    assert health(liveness).ready() == ["not listed yet: /b"]
+    liveness.note("/b")
+    assert health(liveness).ready() == []
+
+
+def test_a_watch_that_shows_no_life_for_long_is_silent() -> None:
+    clock = Clock()
+    liveness = Liveness(["/a"], clock)
+    liveness.note("/a")
+    clock.now += SILENCE_SECONDS
+    assert liveness.silent() == []
+    clock.now += 1
+    assert liveness.silent() == ["/a"]
+    liveness.restart()
+    assert liveness.silent() == []
+    assert liveness.unopened() == ["/a"]
+
+
+async def test_a_restart_is_asked_for_only_when_it_would_help() -> None:
+    clock = Clock()
+    liveness = Liveness(["/a"], clock)
+    clock.now += SILENCE_SECONDS + 1
+    assert await health(liveness, answers=True).alive() != []
+    assert await health(liveness, answers=False).alive() == []
+    assert health(liveness, answers=False).ready() != []
+
+
+async def test_a_stuck_key_is_named() -> None:
+    liveness = Liveness([])
+    assert await health(liveness, slowest=STUCK_SECONDS).alive() == []
+    (problem,) = await health(liveness, slowest=STUCK_SECONDS + 1).alive()
+    assert problem == "FlowRun data/x has been worked on for 301 s"
+
+
+async def test_what_is_missing_makes_it_unready_and_not_dead() -> None:
+    clock = Clock()
+    waiting = health(Liveness(["/a"], clock))
+    waiting.waiting_for = ["The CRDs are not installed: kubectl apply -f crds/"]
+    clock.now += SILENCE_SECONDS + 1
+    assert waiting.ready() == ["The CRDs are not installed: kubectl apply -f crds/"]
+    assert await waiting.alive() == []

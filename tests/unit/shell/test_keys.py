@@ -1,0 +1,55 @@
+"""Which objects an event says to look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flow_operator.shell.keys import (
+    deployment_key,
+    keys_of_child,
+    keys_of_deployment,
+    keys_of_run,
+    run_key,
+)
+
+META = {"namespace": "data", "name": "x"}
+
+
+def run(**status: Any) -> dict[str, Any]:
+    return {"metadata": META, "spec": {"deploymentRef": {"name": "etl"}}, "status": status}
+
+
+def child(annotations: Any, manager: str = "flow-operator") -> dict[str, Any]:
+    labels = {"app.kubernetes.io/managed-by": manager}
+    return {"metadata": {**META, "annotations": annotations, "labels": labels}}
+
+
+def test_a_deployment_is_about_itself() -> None:
+    assert list(keys_of_deployment({"metadata": META})) == [deployment_key("data", "x")]
+
+
+def test_a_run_is_about_itself_and_its_deployment() -> None:
+    expected = [run_key("data", "x"), deployment_key("data", "etl")]
+    assert list(keys_of_run(run(phase="Running"))) == expected
+
+
+def test_a_run_that_has_ended_is_about_its_deployment_alone() -> None:
+    ended = run(completionTime="2026-11-23T06:00:00Z")
+    assert list(keys_of_run(ended)) == [deployment_key("data", "etl")]
+
+
+def test_a_run_without_spec_or_status_is_looked_at_all_the_same() -> None:
+    assert list(keys_of_run({"metadata": META})) == [run_key("data", "x")]
+
+
+def test_a_child_is_about_the_run_that_its_annotation_names() -> None:
+    assert list(keys_of_child(child({"flow-operator.io/run": "r"}))) == [run_key("data", "r")]
+
+
+def test_a_child_of_somebody_else_is_about_nothing() -> None:
+    assert list(keys_of_child(child({"flow-operator.io/run": "r"}, manager="helm"))) == []
+    assert list(keys_of_child(child(None))) == []
+
+
+def test_a_key_reads_as_people_name_the_object() -> None:
+    assert str(run_key("data", "x")) == "FlowRun data/x"
