@@ -1,6 +1,6 @@
-"""The fetcher's side of the contract: it reads the fixtures' plans and writes their messages.
+"""The fetcher's side of the contract: it reads every plan and writes every message of the fixtures.
 
-The fixtures bind operator and fetcher, which share no code; the operator has a test of its own.
+The fixtures bind the operator and the fetcher, which share no code; the operator has its own test.
 """
 
 from __future__ import annotations

@@ -40,7 +40,9 @@ class Redactor:
     def add(self, secret: str) -> None:
         """Remember a secret; an empty one is ignored."""
         raw = secret.encode("utf-8", "surrogatepass")
-        for form in {raw, raw.replace(b" ", b"+")} - {b""}:
+        # As Python prints it within a string: one escape for a character, not for a byte.
+        printed = secret.encode("latin-1", "replace") if max(secret, default="") < "\u0100" else raw
+        for form in {raw, printed, raw.replace(b" ", b"+")} - {b""}:
             self._secrets.add(form)
             self._cores.update(core for core in _cores(form) if len(core) >= _SHORTEST_CORE)
 

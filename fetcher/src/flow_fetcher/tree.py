@@ -178,7 +178,7 @@ class TreeWriter:
         """Check a path; its parent and name."""
         parent, _, name = path.rpartition(b"/")
         if parent not in self._directories:
-            if path.count(b"/") >= self.limits.depth:
+            if path.count(b"/") > self.limits.depth:
                 raise rejected(path, f"is deeper than {self.limits.depth} directories")
             for component in parent.split(b"/"):
                 check_name(component, path)
