@@ -37,6 +37,18 @@ PRESERVE: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 DNS_SUBDOMAIN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
 """What Kubernetes takes for the name of most objects."""
 
+DNS_LABEL = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+"""What Kubernetes takes for one part of such a name."""
+
+DURATION = r"^([1-9][0-9]{0,5}[smhdw]){1,4}$"
+"""A duration that is longer than nothing, such as 90s or 1h30m."""
+
+TIMESTAMP = (
+    r"^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+"""A moment in whole seconds, after RFC 3339."""
+
 
 class OwnerReference(Model):
     """An owner of an object, as Kubernetes records it."""

@@ -1,0 +1,102 @@
+"""Recurrence rules tick as dateutil's do, and none of them keeps the operator busy."""
+# ruff: noqa: DTZ001 - local times without zone are what another implementation computes
+
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+import pytest
+from dateutil.rrule import rrulestr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flow_operator.core.timetable.rrule import DEFAULT_START, Recurrence
+from flow_operator.core.timetable.zone import find_zone
+
+RULES = (
+    "FREQ=HOURLY", "FREQ=HOURLY;INTERVAL=7", "FREQ=HOURLY;BYHOUR=8,9,17;BYDAY=MO,FR",
+    "FREQ=HOURLY;BYMINUTE=0,30", "FREQ=DAILY", "FREQ=DAILY;INTERVAL=10",
+    "FREQ=DAILY;BYMONTH=1;BYDAY=SU", "FREQ=DAILY;BYHOUR=9,12;BYMINUTE=15",
+    "FREQ=DAILY;BYHOUR=9,12,18;BYSETPOS=-1", "FREQ=DAILY;BYMONTHDAY=-1", "FREQ=WEEKLY",
+    "FREQ=WEEKLY;BYDAY=MO,WE,FR;BYHOUR=9", "FREQ=WEEKLY;INTERVAL=2;WKST=SU;BYDAY=TU,SU",
+    "FREQ=WEEKLY;INTERVAL=2;BYDAY=TU,SU", "FREQ=WEEKLY;BYDAY=MO,TU;BYSETPOS=2", "FREQ=MONTHLY",
+    "FREQ=MONTHLY;BYDAY=1FR", "FREQ=MONTHLY;BYDAY=-2MO", "FREQ=MONTHLY;INTERVAL=3;BYMONTHDAY=31",
+    "FREQ=MONTHLY;BYMONTHDAY=13;BYDAY=FR", "FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1",
+    "FREQ=MONTHLY;BYMONTH=6,7;BYMONTHDAY=-3,2", "FREQ=YEARLY", "FREQ=YEARLY;BYMONTH=1;BYDAY=SU",
+    "FREQ=YEARLY;BYDAY=20MO", "FREQ=YEARLY;INTERVAL=4;BYMONTH=11;BYDAY=TU;BYMONTHDAY=2,3,4,5,6,7,8",
+    "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", "FREQ=YEARLY;BYMONTHDAY=1", "FREQ=YEARLY;BYMONTH=3,9",
+    "FREQ=YEARLY;BYMONTH=5;BYDAY=-1MO", "FREQ=DAILY;UNTIL=20270301T000000Z",
+    "FREQ=YEARLY;BYDAY=-1FR",
+)  # fmt: skip
+STARTS = (
+    DEFAULT_START, datetime(2026, 1, 31, 9, 30), datetime(2024, 2, 29), datetime(2025, 8, 13, 23)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES)
+@given(start=st.sampled_from(STARTS), days=st.integers(0, 3000), seconds=st.integers(0, 86_399))
+@settings(max_examples=8, deadline=None)
+def test_agrees_with_another_implementation(
+    rule: str, start: datetime, days: int, seconds: int
+) -> None:
+    """The next ticks after any moment are those of dateutil."""
+    moment = datetime(2024, 1, 1) + timedelta(days=days, seconds=seconds)
+    other = rrulestr(rule.replace("T000000Z", "T000000"), dtstart=start)
+    wanted = list(islice(other.xafter(moment, inc=False), 6))
+    text = f"DTSTART:{start:%Y%m%dT%H%M%S}\nRRULE:{rule}"
+    mine = Recurrence.parse(text, UTC).after(moment.replace(tzinfo=UTC))
+    got = [tick.replace(tzinfo=None) for tick in islice(mine, 6)]
+    if "UNTIL" in rule:
+        assert got == wanted[: len(got)] or not wanted
+        assert len(got) == len(wanted)
+    else:
+        assert got == wanted[: len(got)]
+        assert got
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=31",
+     "FREQ=MONTHLY;BYDAY=5MO;BYMONTHDAY=1", "FREQ=YEARLY;BYMONTH=4;BYMONTHDAY=31",
+     "FREQ=WEEKLY;BYDAY=MO;BYSETPOS=2", "FREQ=DAILY;UNTIL=19990101T000000Z"],
+)  # fmt: skip
+def test_rule_that_never_comes_costs_little(rule: str) -> None:
+    """A rule without a date has no tick, and that is found out at once."""
+    started = time.perf_counter()
+    found = list(Recurrence.parse(rule, UTC).after(datetime(2026, 1, 1, tzinfo=UTC)))
+    assert found == []
+    assert time.perf_counter() - started < 0.5
+
+
+def test_clocks_that_change() -> None:
+    """A skipped time is as long after the gap as it was into it, a repeated one is the first."""
+    berlin = find_zone("Europe/Berlin")
+    rule = Recurrence.parse("FREQ=DAILY;BYHOUR=2;BYMINUTE=30", berlin)
+    spring = list(islice(rule.after(datetime(2026, 3, 28, 12, tzinfo=UTC)), 2))
+    autumn = list(islice(rule.after(datetime(2026, 10, 24, 12, tzinfo=UTC)), 2))
+    assert [f"{tick:%dT%H:%M}" for tick in spring] == ["29T01:30", "30T00:30"]
+    assert [f"{tick:%dT%H:%M}" for tick in autumn] == ["25T00:30", "26T01:30"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("FREQ=DAILY;COUNT=3", "COUNT"),
+        ("FREQ=DAILY;BYEASTER=0", "BYEASTER"),
+        ("FREQ=DAILY;BYDAY=1MO", "BYDAY"),
+        ("FREQ=DAILY;BYDAY=XX", "BYDAY"),
+        ("FREQ=WEEKLY;BYMONTHDAY=1", "BYMONTHDAY"),
+        ("FREQ=HOURLY;BYSETPOS=1", "BYSETPOS"),
+        ("FREQ=DAILY;INTERVAL=0", "INTERVAL"),
+        ("FREQ=DAILY;INTERVAL=A", "INTERVAL"),
+        ("FREQ=DAILY;BYHOUR=24", "BYHOUR"),
+        ("FREQ=DAILY;BYHOUR=8;BYHOUR=9", "twice"),
+        ("FREQ=DAILY;UNTIL=X", "is no time"),
+        ("FREQ=DAILY;WKST=X", "WKST"),
+        ("DTSTART:20261301T000000\nFREQ=DAILY", "is no time"),
+    ],
+)
+def test_what_cannot_be_followed_is_said(rule: str, words: str) -> None:
+    """The message names the part."""
+    with pytest.raises(ValueError, match=words):
+        Recurrence.parse(rule, UTC)
