@@ -76,16 +76,8 @@ class Download:
             SourceRejectedError: A key is no safe path.
             FetchError: The store failed.
         """
-        report = self._fetch.report
-        with Workers(_THREADS) as workers:
-            with report.stage("resolve"):
-                objects = self._list()
-                first = next(objects, None)
-            if first is not None:
-                with report.stage("fetch"):
-                    self._submit(workers, first)
-                    for each in objects:
-                        self._submit(workers, each)
+        with self._fetch.report.stage("fetch"), Workers(_THREADS) as workers:
+            workers.wait_for(lambda: self._submit_all(workers))
         if not self._lines:
             raise PathNotFoundError(
                 f"there is nothing under {self._url}",
@@ -108,6 +100,15 @@ class Download:
                         yield _object(key, key[len(begin) :], meta)
         except Exception as error:
             raise self._explain(error, f"list {self._url}") from error
+
+    def _submit_all(self, workers: Workers) -> None:
+        objects = self._list()
+        with self._fetch.report.stage("resolve"):
+            first = next(objects, None)
+        if first is not None:
+            self._submit(workers, first)
+            for each in objects:
+                self._submit(workers, each)
 
     def _submit(self, workers: Workers, each: Object) -> None:
         if each.size < _LARGE:

@@ -50,6 +50,31 @@ class Workers:
         if error is None and self._error is not None:
             raise self._error
 
+    def wait_for(self, task: Callable[[], None]) -> None:
+        """Run a task beside the others and wait for it.
+
+        The main thread must not run what may wait for the network in foreign code: no signal would
+        be heard meanwhile.
+
+        Raises:
+            BaseException: The error of the task.
+        """
+        errors: list[BaseException] = []
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                task()
+            except BaseException as error:
+                errors.append(error)
+            finally:
+                done.set()
+
+        threading.Thread(target=run, daemon=True).start()
+        done.wait()
+        if errors:
+            raise errors[0]
+
     def submit(self, task: Callable[[], None]) -> None:
         """Hand over a task; waits while too many wait already.
 

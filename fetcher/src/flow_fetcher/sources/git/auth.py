@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 
 from flow_fetcher.credentials import Credentials
-from flow_fetcher.redact import Redactor
 from flow_fetcher.sources.git.spec import GitSpec
 
 WANTED_KEYS = (
@@ -63,9 +62,3 @@ def guess_provider(host: str) -> str:
         if provider in labels:
             return provider
     return "generic"
-
-
-def teach(redactor: Redactor, header: str | None) -> None:
-    """Tell the redactor of the whole header value."""
-    if header:
-        redactor.add(header.partition(" ")[2])

@@ -53,6 +53,11 @@ class Response:
         self._explain = explain
         self.status = raw.status
 
+    @property
+    def content_type(self) -> str:
+        """The type of the body, without its parameters."""
+        return self.header("Content-Type").partition(";")[0].strip()
+
     def header(self, name: str) -> str:
         """A header, empty where it is absent."""
         return self._raw.headers.get(name) or ""

@@ -20,6 +20,13 @@ _LONGEST_ERROR = 2000
 class UnexpectedAnswerError(SourceUnreachableError):
     """The server said something that this protocol does not foresee; another version may do."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message,
+            remedy="Check that the URL is the one for `git clone`, and that no proxy changes what "
+            "passes.",
+        )
+
 
 class RemoteError(FetchError):
     """The server refused in words."""

@@ -194,7 +194,7 @@ class Remote:
         """Ask what the server speaks; its answer, unlike one to a guess, decides."""
         response = self._server.get(_DISCOVERY, {"Git-Protocol": "version=2"})
         check_status(response, self._server)
-        if response.header("Content-Type") != _ADVERTISEMENT:
+        if response.content_type != _ADVERTISEMENT:
             raise _no_repository(self._server.url)
         reader = PacketReader(response.read)
         try:
@@ -212,9 +212,7 @@ class Remote:
     def _post(self, body: bytes, headers: dict[str, str]) -> PacketReader:
         headers = {"Content-Type": _REQUEST, "Accept": _RESULT, **headers}
         response = self._server.post(_SERVICE, body, headers)
-        if self._offer is None and (
-            response.status != 200 or response.header("Content-Type") != _RESULT
-        ):
+        if self._offer is None and (response.status != 200 or response.content_type != _RESULT):
             raise UnexpectedAnswerError(f"the server answered {response.status} to a guess")
         check_status(response, self._server)
         return PacketReader(self._counted(response))

@@ -12,7 +12,7 @@ from flow_fetcher.sources.git.http import Server, Timeouts
 from flow_fetcher.sources.git.pack import Scratch
 from flow_fetcher.sources.git.pktline import RemoteError
 from flow_fetcher.sources.git.protocol import Remote
-from flow_fetcher.sources.git.spec import GitSpec, Ref
+from flow_fetcher.sources.git.spec import HEAD, GitSpec
 from flow_fetcher.sources.git.suggest import suggestion
 
 TIMEOUTS = Timeouts()
@@ -55,7 +55,7 @@ class GitSource:
         """The commit, and what to call it in messages."""
         if self.spec.commit:
             return self.spec.commit, f"commit {self.spec.commit}"
-        ref = self.spec.ref or Ref("HEAD", "the remote's HEAD")
+        ref = self.spec.ref or HEAD
         with fetch.report.stage("resolve"):
             refs, peeled = remote.refs(ref.name)
             commit = peeled.get(ref.name) or refs.get(ref.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from flow_fetcher.fields import Fields, invalid
 from flow_fetcher.plan import Plan
@@ -25,6 +25,9 @@ class Ref:
     label: str
 
 
+HEAD = Ref("HEAD", "HEAD")
+
+
 @dataclass(frozen=True)
 class GitSpec:
     """One repository, and what to fetch from it.
@@ -35,14 +38,10 @@ class GitSpec:
     """
 
     url: str
-    scheme: str
     host: str
-    port: int
-    path: str
     ref: Ref | None
     commit: str | None
     provider: str | None
-    insecure: bool
 
 
 def read_spec(plan: Plan) -> GitSpec:
@@ -61,31 +60,25 @@ def read_spec(plan: Plan) -> GitSpec:
     if parts.query or parts.fragment:
         raise invalid(url_field, "must have neither query nor fragment")
     try:
-        host, port = parts.hostname, parts.port
+        host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise invalid(url_field, str(error)) from error
     if not host or re.search(r"[\s%]", parts.netloc) or re.search(r"\s", parts.path):
         raise invalid(url_field, "must be a URL with a host and without spaces")
-    insecure = fields.flag("insecure")
-    if parts.scheme == "http" and plan.secret_name and not insecure:
+    if parts.scheme == "http" and plan.secret_name and not fields.flag("insecure"):
         raise invalid(
             url_field, "sends credentials over plain HTTP: use https:// or insecure: true"
         )
     provider = fields.optional_text("provider") or None
     if provider is not None and provider not in PROVIDERS:
         raise invalid(fields.name("provider"), f"must be one of {', '.join(PROVIDERS)}")
-    path = parts.path.rstrip("/")
     ref, commit = _wanted(plan, fields.optional_fields("ref"))
     return GitSpec(
-        url=f"{parts.scheme}://{parts.netloc}{path}",
-        scheme=parts.scheme,
-        host=unquote(host),
-        port=port or (443 if parts.scheme == "https" else 80),
-        path=path,
+        url=f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}",
+        host=host,
         ref=ref,
         commit=commit,
         provider=provider,
-        insecure=insecure,
     )
 
 
@@ -93,7 +86,7 @@ def _wanted(plan: Plan, fields: Fields) -> tuple[Ref | None, str | None]:
     given = [kind for kind in _KINDS if fields.has(kind)]
     if len(given) > 1:
         raise invalid(fields.name(given[1]), f"cannot stand beside {given[0]}")
-    ref, commit = Ref("HEAD", "the remote's HEAD"), None
+    ref, commit = HEAD, None
     if given == ["commit"]:
         commit = _commit(fields.name("commit"), fields.text("commit"))
     elif given:
