@@ -69,6 +69,7 @@ images: $(READY) ## Build the images and load them into the test cluster
 lock: ## Pin the newest dependencies (needs uv)
 	cd operator && $(LOCK) --no-emit-package flow-operator pyproject.toml --extra controller -o requirements.lock
 	cd fetcher && $(LOCK) pyproject.toml -o requirements.lock
+	cd fetcher && $(LOCK) --no-emit-package flow-fetcher --constraint requirements.lock --extra full pyproject.toml -o full.lock
 	$(LOCK) --no-emit-package flow-operator --no-emit-package flow-fetcher --all-extras --group pyproject.toml:dev \
 	  operator/pyproject.toml fetcher/pyproject.toml client/pyproject.toml -o requirements.lock
 

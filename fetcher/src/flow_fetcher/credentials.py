@@ -12,6 +12,7 @@ from pathlib import Path
 
 from flow_fetcher.errors import AuthenticationFailedError, FetchError, SecretNotFoundError
 from flow_fetcher.redact import Redactor
+from flow_fetcher.secretparts import secrets_of
 
 KEYS = (
     "username",
@@ -24,8 +25,28 @@ KEYS = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+    "service-account.json",
+    "serviceaccount",
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_TENANT_ID",
+    "AZURE_CLIENT_ID",
+    "AZURE_CLIENT_SECRET",
+    "accountKey",
+    "sasKey",
+    "tenantId",
+    "clientId",
+    "clientSecret",
+    "options.json",
 )
-_PUBLIC = frozenset({"username", "ca.crt", "tls.crt"})
+_PUBLIC = frozenset(
+    {
+        "username", "ca.crt", "tls.crt", "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "tenantId",
+        "clientId",
+    }
+)  # fmt: skip
 _LARGEST = 1 << 20
 _TELLING_USERNAME = 20
 """A user name of this length may be a token: some hosts take one there."""
@@ -169,10 +190,8 @@ def _teach(redactor: Redactor, credentials: Credentials) -> None:
         if value and (
             key not in _PUBLIC or (key == "username" and len(value) >= _TELLING_USERNAME)
         ):
-            redactor.add(value)
-            if "\n" in value:
-                for line in value.split("\n"):
-                    redactor.add(line if not line.startswith("-----") else "")
+            for secret in secrets_of(key, value):
+                redactor.add(secret)
     username, password = credentials.get("username"), credentials.get("password")
     if username and password:
         redactor.add(f"{username}:{password}")

@@ -21,6 +21,8 @@ from flow_fetcher.tree import TreeWriter
 _MODULES = {
     "git": "flow_fetcher.sources.git",
     "s3": "flow_fetcher.sources.s3",
+    "gcs": "flow_fetcher.sources.gcs",
+    "azure": "flow_fetcher.sources.azure",
 }
 
 

@@ -16,6 +16,7 @@ from flow_fetcher.errors import FetchError, PathNotFoundError, SourceRejectedErr
 from flow_fetcher.names import shown
 from flow_fetcher.sources import Fetch
 from flow_fetcher.sources.parallel import Workers
+from flow_fetcher.sources.store_errors import changed
 from flow_fetcher.tree import FileSink
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ class Download:
         if part is not None:
             options["range"] = part
         try:
-            return self._store.get(each.key, options=options)
+            answer = self._store.get(each.key, options=options)
         except FileNotFoundError as error:
             # obstore cuts the slash off a marker such as `docs/`, and there is no object `docs`.
             if each.size == 0:
@@ -165,6 +166,10 @@ class Download:
             ) from error
         except Exception as error:
             raise self._explain(error, f"read {self._url} object {each.key}") from error
+        # Not every server looks at the condition.
+        if each.etag and (answer.meta["e_tag"] or each.etag).strip('"') != each.etag.strip('"'):
+            raise changed(f"read {self._url} object {each.key}")
+        return answer
 
     def _pieces(self, each: Object, answer: Any) -> Iterator[bytes]:
         """The content as it arrives."""
