@@ -19,6 +19,7 @@ class Answer:
     """What the server behind said; a meddler may change all of it.
 
     Attributes:
+        body: What goes out; whoever changes its length removes Content-Length.
         cut: Break the connection after this many bytes of the body.
         stall: Send nothing more after this many bytes of the body, and keep the connection.
     """
@@ -97,7 +98,7 @@ class _MeddlingHandler(Handler):
         kept = {
             name: value
             for name, value in raw.getheaders()
-            if name.lower() not in ("transfer-encoding", "content-length", "connection")
+            if name.lower() not in ("transfer-encoding", "connection")
         }
         pieces = iter(lambda: raw.read1(_PIECE), b"")
         answer = Answer(self.command, self.path, raw.status, kept, pieces)
@@ -111,14 +112,16 @@ class _MeddlingHandler(Handler):
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("Transfer-Encoding", "chunked")
+        chunked = not any(name.lower() == "content-length" for name in answer.headers)
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         sent = 0
         for each in answer.body:
             limits = [limit for limit in (answer.cut, answer.stall) if limit is not None]
             piece = each[: max(0, min(limits) - sent)] if limits else each
             if piece:
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
                 self.wfile.flush()
             sent += len(each)
             if limits and sent >= min(limits):
@@ -126,5 +129,6 @@ class _MeddlingHandler(Handler):
                     server.stopped.wait(60)
                 self.close_connection = True
                 return
-        self.wfile.write(b"0\r\n\r\n")
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
         self.wfile.flush()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -12,7 +15,9 @@ from flow_fetcher.errors import FetchError
 from tests.integration.fetcher.conftest import Fetcher, InProcess
 from tests.servers.authority import Authority
 from tests.servers.lying_s3 import LyingS3
+from tests.servers.meddler import Answer, Meddler
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.servers.web import Server
 
 KEYS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
 TREE = {
@@ -35,7 +40,7 @@ def _filled(s3: S3Server) -> None:
         s3.put(bucket, "top.py", b"at the top")
 
 
-def source(server: S3Server | LyingS3, **fields: Any) -> dict[str, Any]:
+def source(server: S3Server | Server, **fields: Any) -> dict[str, Any]:
     return {"type": "s3", "s3": {"bucket": "flows", "endpoint": server.url, **fields}}
 
 
@@ -239,3 +244,27 @@ def test_object_that_changes_all_the_time(in_process: InProcess) -> None:
         listings = [request for request in server.requests if "list-type" in request.path]
     assert caught.value.reason == "FetchFailed"
     assert len(listings) == 2
+
+
+@pytest.mark.parametrize("stalled", ["listing", "object"])
+def test_termination(fetcher: Fetcher, stalled: str) -> None:
+    """SIGTERM ends a fetch at once, whatever it waits for."""
+    reached = threading.Event()
+
+    def meddle(answer: Answer) -> None:
+        if ("list-type" in answer.path) == (stalled == "listing"):
+            answer.stall = 1
+            reached.set()
+
+    with LyingS3({"p/a": b"12345"}) as server, Meddler(server.url, meddle) as meddler:
+        process = fetcher.start(source(meddler, prefix="p"))
+        assert reached.wait(10)
+        time.sleep(0.3)
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=10)
+    assert time.monotonic() - start < 1
+    result = fetcher.result(process.returncode, log)
+    assert (result.code, result.reason) == (143, "FetchFailed")
+    assert "Traceback" not in log
+    assert not result.tree.exists()

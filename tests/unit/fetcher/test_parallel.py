@@ -69,6 +69,24 @@ def test_error_of_the_submitter() -> None:
     assert finished.is_set()
 
 
+def test_a_task_that_is_waited_for() -> None:
+    """It hands over tasks of its own, and its error is the caller's."""
+    done: list[int] = []
+
+    def submit_all(workers: Workers) -> None:
+        for number in range(100):
+            workers.submit(lambda number=number: done.append(number))  # type: ignore[misc]
+        raise KeyError("the listing's")
+
+    def run() -> None:
+        with Workers(3) as workers:
+            workers.wait_for(lambda: submit_all(workers))
+
+    with pytest.raises(KeyError, match="the listing's"):
+        run()
+    assert len(done) <= 100
+
+
 def test_waiting_tasks_are_bounded() -> None:
     """A fast listing does not fill memory with tasks."""
     release = threading.Event()

@@ -65,7 +65,8 @@ def read_spec(plan: Plan) -> GitSpec:
         raise invalid(url_field, str(error)) from error
     if not host or re.search(r"[\s%]", parts.netloc) or re.search(r"\s", parts.path):
         raise invalid(url_field, "must be a URL with a host and without spaces")
-    if parts.scheme == "http" and plan.secret_name and not fields.flag("insecure"):
+    insecure = fields.flag("insecure")
+    if parts.scheme == "http" and plan.secret_name and not insecure:
         raise invalid(
             url_field, "sends credentials over plain HTTP: use https:// or insecure: true"
         )
