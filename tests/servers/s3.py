@@ -1,5 +1,4 @@
-"""A real S3 server (versitygw) over a directory, with keys, HTTPS and public buckets where asked
-for."""
+"""A real S3 server (versitygw), with keys, HTTPS and public buckets where asked for."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Checks a fetched tree for what the main container will look for, while the message is still
-ours."""
+"""Checks a fetched tree for what the main container will look for."""
 
 from __future__ import annotations
 

@@ -28,8 +28,7 @@ _FUNCTION = re.compile(r"[^\W\d]\w*")
 
 @dataclass(frozen=True)
 class Entrypoint:
-    """A function in the tree: in a file (`etl/nightly.py:main`) or a module
-    (`etl.nightly:main`)."""
+    """A function in a file (`etl/nightly.py:main`) or in a module (`etl.nightly:main`)."""
 
     text: str
     file: str | None

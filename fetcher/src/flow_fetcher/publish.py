@@ -1,5 +1,4 @@
-"""Makes a fetch atomic: the tree is filled beside its place, moved there by one rename, and marked
-last.
+"""Makes a fetch atomic: filled beside its place, moved there by one rename, marked last.
 
 Whatever ends the process, the next start finds either a valid marker, and does nothing, or none,
 and begins anew. Nothing on the volume is trusted: an earlier main container may have written there.

@@ -14,19 +14,23 @@ from collections.abc import Iterator
 
 MASK = "***"
 
-_ESCAPE = re.compile(
-    rb"%([0-9A-Fa-f]{2})|\\x([0-9A-Fa-f]{2})|\\u([0-9A-Fa-f]{4})|\\(.)|&(amp|lt|gt|quot|\#x27|\#39);",
-    re.DOTALL,
+_PERCENT = rb"%[0-9A-Fa-f]{2}"
+_BACKSLASH = rb"\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\."
+_ENTITY = rb"&(?:amp|lt|gt|quot|\#x27|\#39);"
+# Each by itself as well: what stands before a secret may look like the beginning of another escape.
+_ESCAPES = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (_PERCENT, _BACKSLASH, _ENTITY, b"|".join((_PERCENT, _BACKSLASH, _ENTITY)))
 )
 _HTML = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"#x27": b"'", b"#39": b"'"}
 _CONTROLS = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 _DECODINGS = 3
 _URLSAFE = bytes.maketrans(b"-_", b"+/")
-_BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+_BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+_PADDING = ord("=")
 _WORD = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _SHORT = 4
-"""A secret below this length is cut only where it stands alone, or every text would be full of
-holes."""
+"""A shorter secret is cut only where it stands alone, or texts would be full of holes."""
 _SHORTEST_CORE = 7
 
 
@@ -82,36 +86,40 @@ class Redactor:
                     start -= 1
                 while stop < len(view) and view[stop] in _BASE64:
                     stop += 1
+                while stop < len(view) and view[stop] == _PADDING:
+                    stop += 1
                 yield start, stop
 
 
 def _views(raw: bytes) -> Iterator[tuple[bytes, list[int]]]:
-    """The text and its decodings, each with the place in the text where each of its bytes
-    begins."""
-    view, positions = raw, list(range(len(raw) + 1))
-    yield view, positions
-    for _ in range(_DECODINGS):
-        decoded, starts, end = bytearray(), [], 0
-        for match in _ESCAPE.finditer(view):
-            value = _unescape(match)
-            decoded += view[end : match.start()] + value
-            starts += positions[end : match.start()] + [positions[match.start()]] * len(value)
-            end = match.end()
-        if not end:
-            return
-        view, positions = bytes(decoded + view[end:]), starts + positions[end:]
-        yield view, positions
+    """The text and its decodings, each with where in the text each of its bytes begins."""
+    yield raw, list(range(len(raw) + 1))
+    for escapes in _ESCAPES:
+        view, positions = raw, list(range(len(raw) + 1))
+        for _ in range(_DECODINGS):
+            decoded, starts, end = bytearray(), [], 0
+            for match in escapes.finditer(view):
+                value = _unescape(match)
+                decoded += view[end : match.start()] + value
+                starts += positions[end : match.start()] + [positions[match.start()]] * len(value)
+                end = match.end()
+            if not end:
+                break
+            view, positions = bytes(decoded + view[end:]), starts + positions[end:]
+            yield view, positions
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:
-    percent, hexadecimal, unicode, backslashed, entity = match.groups()
-    if percent or hexadecimal:
-        return bytes([int(percent or hexadecimal, 16)])
-    if unicode:
-        return chr(int(unicode, 16)).encode("utf-8", "surrogatepass")
-    if entity:
-        return _HTML[entity]
-    return _CONTROLS.get(backslashed, backslashed)
+    text = match.group()
+    if text[:1] == b"%":
+        return bytes([int(text[1:], 16)])
+    if text[:1] == b"&":
+        return _HTML[text[1:-1]]
+    if len(text) == 4:
+        return bytes([int(text[2:], 16)])
+    if len(text) == 6:
+        return chr(int(text[2:], 16)).encode("utf-8", "surrogatepass")
+    return _CONTROLS.get(text[1:], text[1:])
 
 
 def _occurrences(view: bytes, needle: bytes) -> Iterator[int]:

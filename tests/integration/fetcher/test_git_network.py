@@ -378,6 +378,16 @@ def test_redirect_to_a_login_page(in_process: InProcess) -> None:
     assert caught.value.reason == "AuthenticationFailed"
 
 
+@pytest.mark.parametrize(
+    "location", ["", "http://[", "http://x:y/info/refs", "//", "ftp://x/info/refs"]
+)
+def test_redirect_to_nonsense(in_process: InProcess, location: str) -> None:
+    """Whatever the Location says, the answer is one of our errors."""
+    with redirecting(lambda path: location, 302) as server, pytest.raises(FetchError) as caught:
+        in_process(source(server), patience=0.1)
+    assert caught.value.reason in ("AuthenticationFailed", "SourceUnreachable")
+
+
 def test_redirect_in_circles(in_process: InProcess) -> None:
     """A circle of redirects ends."""
     with (

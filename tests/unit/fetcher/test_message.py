@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_fetcher.message import build_message, encode_message, write_message
@@ -14,6 +14,7 @@ from flow_fetcher.message import build_message, encode_message, write_message
 text = st.text(st.characters(exclude_categories=()), max_size=3000)
 
 
+@settings(deadline=None)
 @given(text, text, st.integers(min_value=256, max_value=4096))
 def test_budget(message: str, remedy: str, budget: int) -> None:
     """It is JSON of at most the budget, with the reason; what fits is not changed."""

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_fetcher.errors import InvalidPlanError
@@ -146,6 +146,7 @@ json_values = st.recursive(
 FIELDS = ["version", "run", "source", "revision", "secretName", "workingDirectory", "entrypoint"]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([*FIELDS, "parameters", "messageBudget"]), json_values))
 def test_no_plan_breaks_the_reader(fields: dict[str, Any]) -> None:
     """Whatever the JSON holds, the answer is a plan or one of our errors."""
@@ -153,6 +154,7 @@ def test_no_plan_breaks_the_reader(fields: dict[str, Any]) -> None:
         open_source(parse_plan(json.dumps({"version": 1, "source": GIT, **fields}).encode()))
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(
         ["url", "ref", "provider", "insecure", "bucket", "prefix", "endpoint", "region"]

@@ -9,7 +9,7 @@ import re
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from flow_fetcher.redact import MASK, Redactor
@@ -70,6 +70,7 @@ def test_spelling(spell: object) -> None:
     assert text == f"before <{MASK}> after"
 
 
+@settings(deadline=None)
 @given(secrets, around, around)
 @example("aaaabaaaac", b"", b"")
 def test_base64_at_any_alignment(secret: str, before: bytes, after: bytes) -> None:
@@ -82,14 +83,20 @@ def test_base64_at_any_alignment(secret: str, before: bytes, after: bytes) -> No
         assert text.startswith("Basic ")
 
 
+@settings(deadline=None)
 @given(secrets, st.text(max_size=20), st.text(max_size=20))
+@example(":0001\\", "\\", "0")
+@example(":0001\\", "&", ";")
 def test_raw_and_url_encoded(secret: str, before: str, after: str) -> None:
     """Neither spelling passes within any text."""
     for spelled in (secret, quote(secret, safe="", errors="surrogatepass")):
         assume(MASK not in spelled)
+        # Together with half an escape before it, the beginning of the secret is something else.
+        assume(not re.search("%.?$", before))
         assert spelled not in redactor(secret)(before + spelled + after)
 
 
+@settings(deadline=None)
 @given(st.lists(secrets, max_size=3), st.text(alphabet="xyz .\n", max_size=60))
 def test_other_text_passes(known: list[str], text: str) -> None:
     """Text without a secret in it is not changed."""

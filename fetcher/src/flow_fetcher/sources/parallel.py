@@ -1,5 +1,4 @@
-"""A few threads that work off tasks, with a bounded number waiting; the first error ends them
-all."""
+"""A few threads that work off tasks; few tasks wait, and the first error ends them all."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 _WAITING = 4
 """How many tasks wait for each thread, at most."""
@@ -59,21 +58,7 @@ class Workers:
         Raises:
             BaseException: The error of the task.
         """
-        errors: list[BaseException] = []
-        done = threading.Event()
-
-        def run() -> None:
-            try:
-                task()
-            except BaseException as error:
-                errors.append(error)
-            finally:
-                done.set()
-
-        threading.Thread(target=run, daemon=True).start()
-        done.wait()
-        if errors:
-            raise errors[0]
+        later(task)()
 
     def submit(self, task: Callable[[], None]) -> None:
         """Hand over a task; waits while too many wait already.
@@ -113,3 +98,33 @@ class Workers:
                     self._tasks.clear()
                     self._changed.notify_all()
                 return
+
+
+_Result = TypeVar("_Result")
+
+
+def later(task: Callable[[], _Result]) -> Callable[[], _Result]:
+    """Begin a task in a thread of its own; the returned function waits for what it returns.
+
+    The thread is a daemon, and waiting hears signals, whatever the task waits for.
+    """
+    results: list[_Result] = []
+    errors: list[BaseException] = []
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            results.append(task())
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            done.set()
+
+    def wait() -> _Result:
+        done.wait()
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    threading.Thread(target=run, daemon=True).start()
+    return wait

@@ -1,5 +1,4 @@
-"""Git over HTTP and HTTPS: a checkout that speaks the protocol itself and writes files as they
-arrive.
+"""Git over HTTP and HTTPS: speaks the protocol itself, writes files as they arrive.
 
 `spec` reads the plan, `http` moves bytes, `pktline` and `protocol` speak git's wire protocol,
 `pack`, `delta` and `objects` turn the stream into objects, and `checkout` turns objects into files.

@@ -128,7 +128,12 @@ class Server:
             response = self._request("GET", path, None, headers)
             if response.status not in _REDIRECTS:
                 return response
-            self._redirect(path, response.header("Location"))
+            try:
+                self._redirect(path, response.header("Location"))
+            except ValueError as error:
+                raise SourceUnreachableError(
+                    f"{self.url} redirects to something that is no URL", remedy=_URL_REMEDY
+                ) from error
         raise SourceUnreachableError(f"{self.url} redirects in circles", remedy=_URL_REMEDY)
 
     def post(self, path: str, body: bytes, headers: dict[str, str]) -> Response:
@@ -208,9 +213,10 @@ class Server:
         if location.startswith("/") and not location.startswith("//"):
             location = f"{old.scheme}://{old.netloc}{location}"
         new = urlsplit(location)
-        kept = new.path.removesuffix(bare_path) if new.path.endswith(bare_path) else None
+        # Raises for a port that is no number, as the line above for a host that is no address.
+        new.port  # noqa: B018
         shown = f"{new.scheme}://{new.hostname}{new.path}"
-        if kept is None or new.scheme not in ("http", "https") or not new.hostname:
+        if not new.path.endswith(bare_path) or new.scheme not in ("http", "https"):
             raise AuthenticationFailedError(
                 f"{self.url} redirects to {shown}, which is no git repository",
                 remedy="Such a page often asks to log in: check the credentials, and the URL.",
@@ -219,8 +225,9 @@ class Server:
             raise SourceUnreachableError(
                 f"{self.url} redirects from https to http, to {shown}", remedy=_URL_REMEDY
             )
+        netloc = new.netloc.rpartition("@")[2]
         elsewhere = new.hostname != old.hostname or (
-            new.netloc.rpartition("@")[2] != old.netloc and new.scheme == old.scheme
+            netloc != old.netloc and new.scheme == old.scheme
         )
         if self._authorization and elsewhere:
             raise SourceUnreachableError(
@@ -228,7 +235,7 @@ class Server:
                 remedy="If that is right, put the new URL into the source.",
             )
         self.close()
-        self.url = f"{new.scheme}://{new.netloc.rpartition('@')[2]}{kept}"
+        self.url = f"{new.scheme}://{netloc}{new.path.removesuffix(bare_path)}"
         self._log.info(f"the repository has moved to {self.url}")
 
     def _explain(self, error: Exception, *, connected: bool = True) -> FetchError:

@@ -1,5 +1,4 @@
-"""Keeps what arrived until it is needed: in memory, in one spill file, or where it was written
-already.
+"""Keeps what arrived until it is needed: in memory, spilled to disk, or where it was written.
 
 A pack may send an object long before its path is known, or before a delta that builds on it. Held
 objects fill memory up to a bound and spill to disk beyond it; files of the tree are read back from

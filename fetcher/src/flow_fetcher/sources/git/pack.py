@@ -48,8 +48,7 @@ class Scratch:
 
 
 class Entry(NamedTuple):
-    """One entry: an object, or a delta with where its base begins in the pack, or the base's
-    name."""
+    """An object, or a delta with its base: where it begins in the pack, or its name."""
 
     offset: int
     kind: int

@@ -20,9 +20,10 @@ _LONGEST_ERROR = 2000
 class UnexpectedAnswerError(SourceUnreachableError):
     """The server said something that this protocol does not foresee; another version may do."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(
             message,
+            transient=transient,
             remedy="Check that the URL is the one for `git clone`, and that no proxy changes what "
             "passes.",
         )
@@ -118,7 +119,7 @@ class PacketReader:
             while missing > 0:
                 piece = self._read()
                 if not piece:
-                    raise UnexpectedAnswerError("the server ended its answer early")
+                    raise UnexpectedAnswerError("the server ended its answer early", transient=True)
                 pieces.append(piece)
                 missing -= len(piece)
             self._buffer = b"".join(pieces)

@@ -96,8 +96,7 @@ class Remote:
         return self._everything(commit, label)
 
     def _everything(self, commit: str, label: str) -> Iterator[bytes]:
-        """All branches and tags with their history: the way to a commit that may not be asked
-        for."""
+        """All branches and tags with their history, in which the commit may be."""
         refs, _ = self.refs("refs/heads/", "refs/tags/")
         if not refs:
             raise _absent(label, "the repository is empty")

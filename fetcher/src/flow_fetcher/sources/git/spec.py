@@ -18,8 +18,7 @@ _BAD_REFERENCE = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.lock$
 
 @dataclass(frozen=True)
 class Ref:
-    """What to look up at the remote: one full reference name; `label` is the user's words for
-    it."""
+    """A full reference name to look up; `label` is the user's words for it."""
 
     name: str
     label: str
