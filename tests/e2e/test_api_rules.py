@@ -202,6 +202,8 @@ def test_the_api_server_fills_in_the_defaults(server: Server) -> None:
     assert server.create(changed(GIT, {"spec": least}), dry=True)["spec"] == {
         **least,
         "suspend": False,
+        "catchUp": "latest",
+        "concurrencyPolicy": "Allow",
         "pendingDeadlineSeconds": 300,
         "successfulRunsHistoryLimit": 3,
         "failedRunsHistoryLimit": 3,
@@ -253,7 +255,7 @@ def test_kubectl_explains_fields(server: Server, path: str, phrases: list[str]) 
 
 
 def test_kubectl_shows_deployments(server: Server) -> None:
-    """`kubectl get fd`: READY, SOURCE, ENTRYPOINT, LAST RUN, LAST STATUS, AGE."""
+    """`kubectl get fd`: READY, SOURCE, ENTRYPOINT, SCHEDULE, LAST RUN, LAST STATUS, AGE."""
     server.create(changed(GIT, {"metadata.name": "columns-git", "spec.runOn": []}))
     server.create(changed(S3, {"metadata.name": "columns-s3", "spec.runOn": []}))
     condition = {
@@ -269,6 +271,8 @@ def test_kubectl_shows_deployments(server: Server) -> None:
             "observedGeneration": 1,
             "conditions": [condition],
             "source": "https://git.example.com/acme/flows.git@main",
+            "schedule": "0 3 * * MON-FRI Europe/Berlin and 2 more",
+            "nextScheduleTime": "2026-11-24T02:00:00Z",
             "lastRun": {
                 "name": "nightly-1",
                 "phase": "Succeeded",
@@ -279,19 +283,21 @@ def test_kubectl_shows_deployments(server: Server) -> None:
     )
     header, rows = _table(server.cluster.run("get", "fd", "-n", NAMESPACE))
     assert header == [
-        "NAME", "READY", "SOURCE", "ENTRYPOINT", "LAST RUN", "LAST STATUS", "AGE",
+        "NAME", "READY", "SOURCE", "ENTRYPOINT", "SCHEDULE", "LAST RUN", "LAST STATUS", "AGE",
     ]  # fmt: skip
     git, s3 = rows["columns-git"], rows["columns-s3"]
     assert git["READY"] == "True"
     assert git["SOURCE"] == "https://git.example.com/acme/flows.git@main"
     assert git["ENTRYPOINT"] == "etl/nightly.py:main"
+    assert git["SCHEDULE"] == "0 3 * * MON-FRI Europe/Berlin and 2 more"
     assert git["LAST STATUS"] == "Succeeded"
     assert DATE.match(git["LAST RUN"])
     assert git["LAST RUN"]
     assert DATE.match(git["AGE"])
     assert s3["ENTRYPOINT"] == '["python","-c","print(1)"]'
     header, rows = _table(server.cluster.run("get", "fd", "-n", NAMESPACE, "-o", "wide"))
-    assert header[7:] == ["SUSPENDED", "REASON", "RUN", "REVISION"]
+    assert header[8:] == ["SUSPENDED", "REASON", "NEXT", "RUN", "REVISION"]
+    assert rows["columns-git"]["NEXT"] == "2026-11-24T02:00:00Z"
     assert rows["columns-git"]["RUN"] == "nightly-1"
 
 
@@ -329,7 +335,8 @@ def test_kubectl_shows_runs(server: Server) -> None:
     assert DATE.match(row["STARTED"])
     assert row["STARTED"]
     header, rows = _table(server.cluster.run("get", "fr", "-n", NAMESPACE, "-o", "wide"))
-    assert header[6:] == ["REASON", "MESSAGE", "TRIGGER"]
+    assert header[6:] == ["REASON", "MESSAGE", "TRIGGER", "SCHEDULED"]
+    assert rows["columns"]["SCHEDULED"] == "2026-11-22T03:00:00Z"
     assert rows["columns"]["MESSAGE"] == "it raised"
 
 

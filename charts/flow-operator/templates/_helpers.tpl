@@ -70,7 +70,7 @@ readOnlyRootFilesystem: {{ .Values.runs.podSecurity.readOnlyRootFilesystem }}
   verbs: [get, list, watch]
 - apiGroups: [flow-operator.io]
   resources: [flowruns]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [flow-operator.io]
   resources: [flowdeployments/status, flowruns/status]
   verbs: [update]

@@ -50,8 +50,12 @@ class LocalRun:
         """
         self.run = choice.run
         self.pod: LocalPod | None = None
-        waiting = {"pendingDeadlineSeconds": int(_DEADLINE.total_seconds())}
-        spec = {**choice.deployment["spec"], **waiting}
+        spec = {
+            **choice.deployment["spec"],
+            "pendingDeadlineSeconds": int(_DEADLINE.total_seconds()),
+            "concurrencyPolicy": "Allow",  # there is no other run here
+        }
+        spec.pop("concurrencyLimit", None)
         self._deployment = {**choice.deployment, "spec": spec}
         self._objects = objects
         self._host = host

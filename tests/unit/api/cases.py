@@ -50,6 +50,26 @@ GIT: dict[str, Any] = {
         "serviceAccountName": "flows",
         "imagePullSecrets": [{"name": "registry"}],
         "runOn": ["SpecChange"],
+        "schedules": [
+            {
+                "name": "nightly",
+                "cron": "0 3 * * MON-FRI",
+                "timeZone": "Europe/Berlin",
+                "jitter": "10m",
+                "parameters": {"full": True, "none": None},
+                "suspend": False,
+            },
+            {
+                "name": "often",
+                "interval": {"every": "1h30m", "anchor": "2026-01-01T00:30:00+01:00"},
+            },
+            {"name": "first-friday", "rrule": "FREQ=MONTHLY;BYDAY=1FR;BYHOUR=9"},
+        ],
+        "startingDeadlineSeconds": 300,
+        "catchUp": "all",
+        "concurrencyPolicy": "Enqueue",
+        "concurrencyLimit": 2,
+        "ttlSecondsAfterFinished": 86400,
         "suspend": False,
         "pendingDeadlineSeconds": 300,
         "successfulRunsHistoryLimit": 3,
@@ -87,7 +107,11 @@ RUN: dict[str, Any] = {
         "parameters": {"day": "2026-11-22", "deep": {"list": [1, None, {"a": 1.5}]}, "none": None},
         "env": copy.deepcopy(GIT["spec"]["env"]),
         "revision": SHA,
-        "trigger": {"type": "Manual"},
+        "trigger": {
+            "type": "Backfill",
+            "schedule": "nightly",
+            "scheduledTime": "2026-11-22T03:00:00Z",
+        },
         "cancel": False,
     },
 }
@@ -285,11 +309,57 @@ CASES: list[Case] = [
          "spec.imagePullSecrets[1]"),
     Case("a trigger twice", GIT, {"spec.runOn[1]": "SpecChange"}, "spec.runOn[1]"),
     *_good(GIT, "spec.runOn", []),
+    Case("a schedule twice", GIT, {"spec.schedules[3]": {"name": "often", "cron": "@daily"}},
+         "spec.schedules[3]"),
+    Case("a schedule without times", GIT, {"spec.schedules[0].cron": GONE}, "spec.schedules[0]"),
+    Case("a schedule with two kinds of times", GIT, {"spec.schedules[1].cron": "@daily"},
+         "spec.schedules[1]"),
+    Case("an interval with a time zone", GIT, {"spec.schedules[1].timeZone": "UTC"},
+         "spec.schedules[1].timeZone"),
+    *_bad(GIT, "spec.schedules[0].name", "A", "a.b", "-a"),
+    *_good(GIT, "spec.schedules[0].cron", "@hourly", "*/5 0-6,22 L * 5#2", "0 3 ? JAN-MAR 5L"),
+    *_bad(GIT, "spec.schedules[0].cron", "", "* * * *", "* * * * * *", "@every 5m", "@reboot",
+          "CRON_TZ=UTC 0 3 * * *", "0 3 * * *\n", "0 3 * * $"),
+    *_good(GIT, "spec.schedules[1].interval.every", "30s", "15m", "1h30m", "7d", "2w"),
+    *_bad(GIT, "spec.schedules[1].interval.every", "", "0s", "5", "1.5h", "1h 30m", "-5m", "PT5M"),
+    *_bad(GIT, "spec.schedules[1].interval.anchor", "2026-01-01", "2026-01-01T00:30:00"),
+    *_good(GIT, "spec.schedules[2].rrule", "RRULE:FREQ=DAILY",
+           "DTSTART:20260101T090000\nRRULE:FREQ=WEEKLY;BYDAY=MO,-1FR"),
+    *_bad(GIT, "spec.schedules[2].rrule", "", "DAILY", "FREQ=MINUTELY", "FREQ=SECONDLY",
+          "INTERVAL=2;FREQ=DAILY", "FREQ=DAILY;", "FREQ=DAILY;BYDAY=MO TU",
+          "DTSTART;TZID=UTC:20260101T090000\nFREQ=DAILY"),
+    *_good(GIT, "spec.schedules[0].timeZone", "UTC", "America/Argentina/Buenos_Aires", "Etc/GMT+1"),
+    *_bad(GIT, "spec.schedules[0].timeZone", "../etc/passwd", "/etc", "a//b", "Europe/ Berlin"),
+    *_good(GIT, "spec.schedules[0].jitter", "1s", "3600s", "60m", "1h"),
+    *_bad(GIT, "spec.schedules[0].jitter", "0s", "3601s", "61m", "2h", "1d", ""),
+    *_good(GIT, "spec.catchUp", "none", "latest"),
+    *_good(GIT, "spec.concurrencyPolicy", "Forbid", "Replace"),
+    Case("any number of runs", GIT, {
+        "spec.concurrencyPolicy": "Allow", "spec.concurrencyLimit": GONE
+    }),
+    Case("a limit where there is none", GIT, {"spec.concurrencyPolicy": "Allow"},
+         "spec.concurrencyLimit"),
+    Case("a limit of an unset policy", GIT, {"spec.concurrencyPolicy": GONE},
+         "spec.concurrencyLimit"),
     *_good(GIT, "spec.source.git.provider", "github", "gitlab", "bitbucket", "generic"),
     *_bad(RUN, "spec.deploymentRef.name", "A", "a b", "../x"),
     *_good(RUN, "spec.revision", SHA, DIGEST, f"sha256:{DIGEST}"),
     *_bad(RUN, "spec.revision", "main", SHA[:7], SHA.upper(), f"sha1:{DIGEST}", f"{SHA}\n", "-x"),
-    *_good(RUN, "spec.trigger.type", "SpecChange", "Manual"),
+    *_good(RUN, "spec.trigger", {"type": "SpecChange"}, {"type": "Manual"}),
+    *_good(RUN, "spec.trigger.type", "Schedule", "Backfill"),
+    Case("a tick of no schedule", RUN, {"spec.trigger.schedule": GONE}),
+    Case("a tick without a time", RUN, {"spec.trigger.scheduledTime": GONE},
+         "spec.trigger.scheduledTime"),
+    Case("a time without a tick", RUN, {
+        "spec.trigger": {"type": "Manual", "scheduledTime": "2026-11-22T03:00:00Z"}
+    }, "spec.trigger.scheduledTime"),
+    Case("a schedule without a tick", RUN, {
+        "spec.trigger": {"type": "Manual", "schedule": "nightly"}
+    }, "spec.trigger.schedule"),
+    *_bad(RUN, "spec.trigger.schedule", "A", "a_b", "-a"),
+    *_good(RUN, "spec.trigger.scheduledTime", "2026-11-22T03:00:00+05:30", "1970-01-01T00:00:00Z"),
+    *_bad(RUN, "spec.trigger.scheduledTime", "2026-11-22", "2026-11-22T03:00:00",
+          "2026-13-22T03:00:00Z", "2026-11-22T24:00:00Z", "2026-11-22 03:00:00Z", "now"),
     *_bad(RUN, "spec.env[0].name", "FLOW_X", "A=B"),
     Case("a run's variable with two values", RUN, {"spec.env[1].value": "x"},
          "spec.env[1].valueFrom"),
@@ -320,7 +390,9 @@ EDITS: list[Edit] = [
     Edit("another revision", RUN, {"spec.revision": SHA[::-1]}, "spec.revision"),
     Edit("no revision", RUN, {"spec.revision": GONE}, "spec.revision"),
     Edit("a revision where none was", LEAST, {"spec.revision": SHA}, "spec.revision"),
-    Edit("another trigger", RUN, {"spec.trigger.type": "SpecChange"}, "spec.trigger"),
+    Edit("another trigger", RUN, {"spec.trigger.type": "Schedule"}, "spec.trigger"),
+    Edit("another tick", RUN, {"spec.trigger.scheduledTime": "2026-11-23T03:00:00Z"},
+         "spec.trigger"),
     Edit("no trigger", RUN, {"spec.trigger": GONE}, "spec.trigger"),
     Edit("a trigger where none was", LEAST, {"spec.trigger": {"type": "Manual"}}, "spec.trigger"),
     Edit("another variable's value", RUN, {"spec.env[0].value": "x"}, "spec.env"),
@@ -383,7 +455,7 @@ def places(schema: Schema, value: Any, path: str) -> Iterator[tuple[str, Schema,
             yield from places(schema["items"], item, f"{path}[{index}]")
 
 
-_EXACT = ("commit", "revision", "bucket", "region")
+_EXACT = ("commit", "revision", "bucket", "region", "rrule")
 """Fields whose longest value is not a short one with letters added."""
 
 

@@ -22,7 +22,7 @@ def test_names() -> None:
 def test_columns() -> None:
     """What `kubectl get` shows, after the name."""
     assert columns(FLOW_DEPLOYMENT) == [
-        "READY", "SOURCE", "ENTRYPOINT", "LAST RUN", "LAST STATUS", "AGE",
+        "READY", "SOURCE", "ENTRYPOINT", "SCHEDULE", "LAST RUN", "LAST STATUS", "AGE",
     ]  # fmt: skip
     assert columns(FLOW_RUN) == ["DEPLOYMENT", "PHASE", "REVISION", "STARTED", "DURATION"]
 

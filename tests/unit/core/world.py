@@ -6,7 +6,9 @@ from itertools import count
 from typing import Any
 
 from flow_operator.api.v1alpha1 import FlowRun
+from flow_operator.core import names
 from flow_operator.core.decision import (
+    CancelRun,
     CreateJob,
     CreateRun,
     Decision,
@@ -122,6 +124,7 @@ class World:
         self.pods: dict[str, list[dict[str, Any]]] = {}
         self.events: list[EmitEvent] = []
         self.created: list[tuple[str, str]] = []
+        self.made: list[dict[str, Any]] = []
         self.writes = 0
         self.budget: int | None = None
         self.settings = Settings()
@@ -147,13 +150,29 @@ class World:
         for _ in range(30):
             before = deepcopy((self.objects, len(self.events)))
             for obj in self.all("FlowDeployment"):
-                runs = [FlowRun.model_validate(run) for run in self.all("FlowRun")]
-                self._apply(obj, decide_deployment(deepcopy(obj), runs, self.now))
+                self._apply(obj, decide_deployment(deepcopy(obj), self.runs(), self.now))
             for obj in self.all("FlowRun"):
                 self._apply(obj, self.decide_run(obj))
             if before == (self.objects, len(self.events)):
                 return
         raise AssertionError("decisions never settle")
+
+    def runs(self) -> list[FlowRun]:
+        return [FlowRun.model_validate(run) for run in self.all("FlowRun")]
+
+    def deployments_only(self) -> None:
+        """Decide once on the deployments, and leave the runs alone."""
+        for obj in self.all("FlowDeployment"):
+            self._apply(obj, decide_deployment(deepcopy(obj), self.runs(), self.now))
+
+    @property
+    def ticks(self) -> list[str]:
+        """The ticks that FlowRuns were ever created for, in that order."""
+        return [
+            run["spec"]["trigger"]["scheduledTime"]
+            for run in self.made
+            if "scheduledTime" in run["spec"].get("trigger", {})
+        ]
 
     def decide_run(self, obj: dict[str, Any]) -> Decision:
         run = FlowRun.model_validate(obj)
@@ -181,6 +200,11 @@ class World:
                 case SuspendJob(name):
                     self.objects["Job", name]["spec"]["suspend"] = True
                     self.pods.pop(name, None)
+                case CancelRun(name, _, newer):
+                    run = self.objects["FlowRun", name]
+                    run["spec"]["cancel"] = True
+                    notes = run["metadata"].setdefault("annotations", {})
+                    notes[names.ANNOTATION_REPLACED_BY] = newer
                 case DeleteRun(name):
                     del self.objects["FlowRun", name]
                 case EmitEvent():
@@ -200,6 +224,8 @@ class World:
         }
         self.objects[key] = manifest
         self.created.append(key)
+        if manifest["kind"] == "FlowRun":
+            self.made.append(deepcopy(manifest))
 
     def pod_becomes(self, new: dict[str, Any]) -> None:
         """Give the newest Job this Pod."""

@@ -104,6 +104,7 @@ FLOW_DEPLOYMENT = Kind(
             ".spec['entrypoint','command']",
             "The function, or the command, that is run.",
         ),
+        Column("Schedule", ".status.schedule", "When it runs by itself."),
         Column(
             "Last Run",
             ".status.lastRun.startTime",
@@ -119,6 +120,7 @@ FLOW_DEPLOYMENT = Kind(
             "Why it is ready or not.",
             priority=1,
         ),
+        Column("Next", ".status.nextScheduleTime", "The next tick of its schedules.", priority=1),
         Column("Run", ".status.lastRun.name", "Name of the newest run.", priority=1),
         Column("Revision", ".status.lastRun.revision", "Revision of the newest run.", priority=1),
     ),
@@ -147,6 +149,7 @@ FLOW_RUN = Kind(
             priority=1,
         ),
         Column("Trigger", ".spec.trigger.type", "Why the run exists.", priority=1),
+        Column("Scheduled", ".spec.trigger.scheduledTime", "The tick that it is for.", priority=1),
     ),
     selectable=(".spec.deploymentRef.name",),
 )

@@ -27,6 +27,15 @@ class SuspendJob:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelRun:
+    """Cancel the FlowRun of that UID, and note which run it makes room for."""
+
+    name: str
+    uid: str
+    replaced_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteRun:
     """Delete a FlowRun and, in the background, what it owns; only the object of that UID."""
 
@@ -52,7 +61,7 @@ class EmitEvent:
     action: str
 
 
-Action = CreateRun | CreateJob | SuspendJob | DeleteRun | WriteStatus | EmitEvent
+Action = CreateRun | CreateJob | SuspendJob | CancelRun | DeleteRun | WriteStatus | EmitEvent
 
 
 @dataclass(frozen=True, slots=True)

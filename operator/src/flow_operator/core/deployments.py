@@ -1,38 +1,48 @@
 """What to do about one FlowDeployment."""
 
-from datetime import UTC, datetime
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from pydantic import ValidationError
 
-from flow_operator.api.v1alpha1 import (
-    API_VERSION,
-    Condition,
-    FlowDeployment,
-    FlowDeploymentStatus,
-    FlowRun,
-    Phase,
-    Reason,
-    find_condition,
-)
-from flow_operator.api.v1alpha1.conditions import ConditionType
-from flow_operator.api.v1alpha1.flowdeployment import LastRun, LastTrigger
+from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun, Reason
+from flow_operator.api.v1alpha1.flowdeployment import ScheduleStatus
 from flow_operator.core import names
-from flow_operator.core.conditions import make_condition
+from flow_operator.core.concurrency import Plan, active_names, due_starts, make_plan
 from flow_operator.core.decision import (
     Action,
+    CancelRun,
     CreateRun,
     Decision,
-    DeleteRun,
     EmitEvent,
     Refusal,
     WriteStatus,
 )
+from flow_operator.core.deploymentstatus import Facts, make_status, say_invalid
+from flow_operator.core.durations import format_moment
+from flow_operator.core.history import expired_runs
 from flow_operator.core.invalid import problems_of
-from flow_operator.core.runstate import is_finished
-from flow_operator.core.spechash import spec_hash
+from flow_operator.core.schedules import (
+    Clock,
+    Due,
+    due_ticks,
+    make_ticks,
+    read_clocks,
+    record_of,
+)
+from flow_operator.core.triggers import (
+    SpecChange,
+    Start,
+    Tick,
+    last_trigger,
+    run_manifest,
+    spec_change,
+)
 
 _RETRY_CONFLICT = 30.0
+_RETRY_ROOM = 30.0
 
 
 def decide_deployment(
@@ -52,224 +62,163 @@ def decide_deployment(
     try:
         deployment = FlowDeployment.model_validate(raw)
     except ValidationError as error:
-        return _invalid(raw, problems_of(error), now)
+        return say_invalid(raw, problems_of(error), now)
     if problems := problems_of(deployment):
-        return _invalid(raw, problems, now)
+        return say_invalid(raw, problems, now)
     if deployment.metadata.deletion_timestamp:
         return Decision()
+    clocks, problems = read_clocks(deployment, raw, runs, now)
+    timed = [(clock, due_ticks(clock, deployment, now)) for clock in clocks]
+    due = due_starts(spec_change(deployment), make_ticks(timed))
+    if refusal:
+        timed = [(clock, Due(upcoming=asked.upcoming)) for clock, asked in timed]
+        due, plan = [], Plan()
+    else:
+        plan = make_plan(deployment, due, runs)
 
-    trigger = _trigger(deployment)
-    actions: list[Action] = []
-    last_trigger = deployment.status.last_trigger
-    if trigger and refusal is None:
-        manifest = _run_manifest(deployment, trigger)
-        actions.append(CreateRun(manifest))
-        actions.append(
-            EmitEvent(
-                names.event_name(deployment.metadata.uid, "RunCreated", trigger.sequence),
-                "Normal",
-                "RunCreated",
-                f"Created FlowRun {manifest['metadata']['name']}",
-                "CreateRun",
-            )
-        )
-        last_trigger = trigger
-
-    status = _status(deployment, runs, last_trigger, refusal, now).to_manifest()
+    turn = _Turn(deployment, runs, now, timed, plan)
+    changes = [start for start in plan.starts if isinstance(start, SpecChange)]
+    facts = Facts(
+        trigger=changes[0].trigger if changes else last_trigger(deployment),
+        schedules=turn.records(),
+        problems=problems,
+        active=active_names(deployment, plan.starts, runs),
+        refusal=refusal,
+    )
+    actions = turn.creations()
+    status = make_status(deployment, runs, facts, now).to_manifest()
     if status != raw.get("status"):
         actions.append(WriteStatus(status))
-    if not trigger:  # only once the trigger is on record may a name be freed
-        actions += _beyond_history(deployment, runs)
-    return Decision(tuple(actions), _RETRY_CONFLICT if refusal else None)
+        actions += turn.news(problems)
+    expiry = None
+    if not plan.starts and not refusal:  # once all is on record a name may be freed
+        deletions, expiry = expired_runs(deployment, runs, now)
+        actions += deletions
+    return Decision(tuple(actions), turn.look_again(expiry, refusal))
 
 
-def _trigger(deployment: FlowDeployment) -> LastTrigger | None:
-    """Return the trigger that is due: the spec differs from the one that was run last."""
-    spec = deployment.spec
-    if spec.suspend or (spec.run_on is not None and "SpecChange" not in spec.run_on):
-        return None
-    current, last = spec_hash(spec), deployment.status.last_trigger
-    if last and last.spec_hash == current:
-        return None
-    return LastTrigger(spec_hash=current, sequence=(last.sequence if last else 0) + 1)
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One look at a deployment, once it is decided what starts."""
 
+    deployment: FlowDeployment
+    runs: list[FlowRun]
+    now: datetime
+    timed: Sequence[tuple[Clock, Due]]
+    plan: Plan
 
-def _run_manifest(deployment: FlowDeployment, trigger: LastTrigger) -> dict[str, Any]:
-    meta = deployment.metadata
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "FlowRun",
-        "metadata": {
-            "name": names.spec_change_run_name(
-                meta.name, meta.uid, trigger.spec_hash, trigger.sequence
-            ),
-            "namespace": meta.namespace,
-            "labels": {
-                names.LABEL_MANAGED_BY: names.MANAGER,
-                names.LABEL_DEPLOYMENT_UID: meta.uid,
-            },
-            "ownerReferences": [
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": "FlowDeployment",
-                    "name": meta.name,
-                    "uid": meta.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
-        },
-        "spec": {"deploymentRef": {"name": meta.name}, "trigger": {"type": "SpecChange"}},
-    }
+    def creations(self) -> list[Action]:
+        """Return the creations of runs, and the cancellations that make room for them."""
+        actions: list[Action] = []
+        for start in self.plan.starts:
+            manifest = run_manifest(self.deployment, start)
+            name = manifest["metadata"]["name"]
+            actions.append(CreateRun(manifest))
+            actions.append(
+                self._event(
+                    "RunCreated", f"Created FlowRun {name}{_why(start)}", name, action="CreateRun"
+                )
+            )
+        newest = self.plan.starts[-1].run_name(self.deployment) if self.plan.starts else ""
+        actions += [
+            CancelRun(run.metadata.name, run.metadata.uid, newest) for run in self.plan.replaced
+        ]
+        return actions
 
+    def records(self) -> list[ScheduleStatus]:
+        """Return what to remember of each schedule, and of those that cannot be followed."""
+        by_name = {}
+        for clock, due in self.timed:
+            name = clock.schedule.name
+            left = [tick.time for tick in self.plan.left if tick.schedule.name == name]
+            ran = [
+                start.time
+                for start in self.plan.starts
+                if isinstance(start, Tick) and start.schedule.name == name
+            ]
+            handled = due.handled or clock.handled
+            if left:  # up to the last tick before the first that waits
+                handled = max([tick for tick in due.ticks if tick < left[0]], default=clock.handled)
+            by_name[name] = record_of(clock, handled, max(ran, default=None), due)
+        kept = {record.name: record for record in self.deployment.status.schedules or []}
+        return [
+            record
+            for schedule in self.deployment.spec.schedules or []
+            if (record := by_name.get(schedule.name) or kept.get(schedule.name))
+        ]
 
-def _status(
-    deployment: FlowDeployment,
-    runs: list[FlowRun],
-    last_trigger: LastTrigger | None,
-    refusal: Refusal | None,
-    now: datetime,
-) -> FlowDeploymentStatus:
-    generation, old = deployment.metadata.generation, deployment.status
-    if refusal:
-        ready = make_condition(
-            old.conditions, ConditionType.READY, "False", refusal.reason, refusal.message,
-            generation=generation, now=now,
-        )  # fmt: skip
-    elif deployment.spec.suspend:
-        ready = make_condition(
-            old.conditions, ConditionType.READY, "True", Reason.SUSPENDED,
-            "spec.suspend is true: the operator starts no runs of this deployment",
-            generation=generation, now=now,
-        )  # fmt: skip
-    else:
-        ready = make_condition(
-            old.conditions, ConditionType.READY, "True", Reason.ACCEPTED,
-            "The definition is valid", generation=generation, now=now,
-        )  # fmt: skip
-    conditions = [ready]
-    if last_finished := _last_run_succeeded(deployment, runs, now):
-        conditions.append(last_finished)
+    def news(self, problems: Sequence[str]) -> list[Action]:
+        """Return the Events about what did not become a run."""
+        actions: list[Action] = []
+        if problems:
+            generation = self.deployment.metadata.generation
+            actions.append(
+                self._event(
+                    Reason.INVALID_SPEC, "; ".join(problems), generation,
+                    warning=True, action="Validate",
+                )
+            )  # fmt: skip
+        for tick in self.plan.skipped:
+            policy = self.deployment.spec.concurrency_policy
+            words = f"concurrencyPolicy: {policy}, and there are unfinished runs"
+            actions.append(
+                self._event(
+                    "TickSkipped",
+                    f"No run for {format_moment(tick.time)} of schedule {tick.schedule.name}: "
+                    f"{words}",
+                    tick.schedule.name,
+                    format_moment(tick.time),
+                )
+            )
+        for clock, due in self.timed:
+            if due.missed:
+                name, first = clock.schedule.name, format_moment(due.missed)
+                actions.append(
+                    self._event(
+                        "TicksMissed",
+                        f"Schedule {name}: {_missed(due)} passed without a run. What becomes of "
+                        "such ticks is up to spec.catchUp and spec.startingDeadlineSeconds",
+                        name,
+                        first,
+                        warning=True,
+                    )
+                )
+        return actions
 
-    fields: dict[str, Any] = {
-        "observed_generation": generation,
-        "conditions": conditions,
-        "source": deployment.spec.source.summary(),
-    }
-    if last_trigger:
-        fields["last_trigger"] = last_trigger
-    if last_run := _last_run(old.last_run, runs):
-        fields["last_run"] = last_run
-    return FlowDeploymentStatus(**fields)
+    def look_again(self, expiry: datetime | None, refusal: Refusal | None) -> float | None:
+        """Return in how many seconds something is due by the clock alone."""
+        waits = [_RETRY_CONFLICT] if refusal else []
+        if self.plan.left:
+            waits.append(_RETRY_ROOM)
+        elif any(due.more for _, due in self.timed):
+            waits.append(0.0)
+        moments = [due.upcoming[1] for _, due in self.timed if due.upcoming and not due.more]
+        if expiry:
+            moments.append(expiry)
+        waits += [max((moment - self.now).total_seconds(), 0.0) for moment in moments]
+        return min(waits, default=None)
 
-
-def _created(run: FlowRun) -> datetime:
-    return run.metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC)
-
-
-def _last_run(known: LastRun | None, runs: list[FlowRun]) -> LastRun | None:
-    newest = max(runs, key=lambda run: (_created(run), run.metadata.name), default=None)
-    if newest is None:
-        return known
-    gone = known and all(run.metadata.name != known.name for run in runs)
-    if known and gone and known.start_time and known.start_time > _created(newest):
-        return known  # the newest run is deleted already; what it was stays on record
-    status = newest.status
-    fields: dict[str, Any] = {
-        "name": newest.metadata.name,
-        "phase": status.phase or Phase.PENDING,
-        "revision": status.revision,
-        "start_time": status.start_time,
-        "completion_time": status.completion_time,
-    }
-    return LastRun(**{name: value for name, value in fields.items() if value is not None})
-
-
-def _last_run_succeeded(
-    deployment: FlowDeployment, runs: list[FlowRun], now: datetime
-) -> Condition | None:
-    old = find_condition(deployment.status.conditions, ConditionType.LAST_RUN_SUCCEEDED)
-    finished = [run for run in runs if is_finished(run)]
-    newest = max(
-        finished, key=lambda run: (run.status.completion_time, run.metadata.name), default=None
-    )
-    if newest is None:
-        return old
-    succeeded = find_condition(newest.status.conditions, ConditionType.SUCCEEDED)
-    if succeeded is None:
-        return old
-    return make_condition(
-        deployment.status.conditions,
-        ConditionType.LAST_RUN_SUCCEEDED,
-        "True" if succeeded.status == "True" else "False",
-        succeeded.reason,
-        f"FlowRun {newest.metadata.name}: {succeeded.message}",
-        generation=deployment.metadata.generation,
-        now=now,
-    )
-
-
-def _beyond_history(deployment: FlowDeployment, runs: list[FlowRun]) -> list[Action]:
-    """Return the deletions that the history limits ask for; only of runs the operator made."""
-    ours = []
-    for run in runs:
-        owner = run.metadata.controller()
-        if owner and owner.uid == deployment.metadata.uid and is_finished(run):
-            ours.append(run)
-    ours.sort(key=lambda run: (run.status.completion_time, run.metadata.name), reverse=True)
-    succeeded = [run for run in ours if run.status.phase == Phase.SUCCEEDED]
-    failed = [run for run in ours if run.status.phase != Phase.SUCCEEDED]
-    spec = deployment.spec
-    beyond = [
-        *succeeded[spec.successful_runs_history_limit :],
-        *failed[spec.failed_runs_history_limit :],
-    ]
-    return [
-        DeleteRun(run.metadata.name, run.metadata.uid)
-        for run in beyond
-        if not run.metadata.deletion_timestamp
-    ]
-
-
-def _invalid(raw: dict[str, Any], problems: list[str], now: datetime) -> Decision:
-    """Say what is wrong with a definition, and keep what is known of its runs."""
-    try:
-        old = FlowDeploymentStatus.model_validate(raw.get("status") or {})
-    except ValidationError:
-        old = FlowDeploymentStatus()
-    generation = raw["metadata"].get("generation", 0)
-    message = "; ".join(problems)
-    kept = [
-        condition
-        for condition in old.conditions
-        if condition.type not in (ConditionType.READY, ConditionType.STALLED)
-    ]
-    verdicts: tuple[tuple[ConditionType, Literal["True", "False"]], ...] = (
-        (ConditionType.READY, "False"),
-        (ConditionType.STALLED, "True"),
-    )
-    conditions = [
-        make_condition(
-            old.conditions,
-            kind,
-            verdict,
-            Reason.INVALID_SPEC,
+    def _event(
+        self, reason: str, message: str, *key: object, warning: bool = False, action: str = "Tick"
+    ) -> EmitEvent:
+        return EmitEvent(
+            names.event_name(self.deployment.metadata.uid, reason, *key),
+            "Warning" if warning else "Normal",
+            str(reason),
             message,
-            generation=generation,
-            now=now,
+            action,
         )
-        for kind, verdict in verdicts
-    ]
-    status = old.model_copy(
-        update={"observed_generation": generation, "conditions": [*conditions, *kept]}
-    ).to_manifest()
-    if status == raw.get("status"):
-        return Decision()
-    event = EmitEvent(
-        names.event_name(raw["metadata"]["uid"], Reason.INVALID_SPEC, generation),
-        "Warning",
-        Reason.INVALID_SPEC,
-        message,
-        "Validate",
-    )
-    return Decision((WriteStatus(status), event))
+
+
+def _why(start: Start) -> str:
+    if isinstance(start, Tick):
+        return f" for {format_moment(start.time)} of schedule {start.schedule.name}"
+    return ""
+
+
+def _missed(due: Due) -> str:
+    first = format_moment(due.missed) if due.missed else ""
+    until = due.ticks[0] if due.ticks else due.handled
+    if until is None or until == due.missed:
+        return f"the tick of {first}"
+    return f"the ticks from {first} to before {format_moment(until)}"

@@ -4,8 +4,9 @@ import json
 
 from pydantic import ValidationError
 
-from flow_operator.api.v1alpha1 import FlowDeployment
+from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun
 from flow_operator.api.v1alpha1.flowdeployment import MAX_PARAMETERS_BYTES
+from flow_operator.core.durations import parse_moment
 
 
 def problems_of(subject: ValidationError | FlowDeployment) -> list[str]:
@@ -19,15 +20,31 @@ def problems_of(subject: ValidationError | FlowDeployment) -> list[str]:
             f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
             for error in subject.errors(include_url=False, include_input=False)
         ]
-    return parameters_problem(subject.spec.parameters)
+    problems = parameters_problem(subject.spec.parameters)
+    for index, schedule in enumerate(subject.spec.schedules or []):
+        problems += parameters_problem(schedule.parameters, f"spec.schedules[{index}].parameters")
+    return problems
 
 
-def parameters_problem(parameters: dict[str, object] | None) -> list[str]:
+def parameters_problem(
+    parameters: dict[str, object] | None, field: str = "spec.parameters"
+) -> list[str]:
     """Return what is wrong with the size of parameters, or nothing."""
     size = len(json.dumps(parameters or {}, ensure_ascii=False, separators=(",", ":")).encode())
     if size <= MAX_PARAMETERS_BYTES:
         return []
     return [
-        f"spec.parameters: {size:,} bytes of JSON; at most {MAX_PARAMETERS_BYTES:,} are possible. "
+        f"{field}: {size:,} bytes of JSON; at most {MAX_PARAMETERS_BYTES:,} are possible. "
         "Put large inputs into a bucket and pass their address"
     ]
+
+
+def tick_problem(run: FlowRun) -> list[str]:
+    """Return what is wrong with the tick that a run names, or nothing."""
+    trigger = run.spec.trigger
+    try:
+        if trigger and trigger.scheduled_time:
+            parse_moment(trigger.scheduled_time)
+    except ValueError as error:
+        return [f"spec.trigger.scheduledTime: {error}. Write it as 2026-11-22T03:00:00Z"]
+    return []

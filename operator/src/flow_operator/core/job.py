@@ -4,6 +4,7 @@ from typing import Any
 
 from flow_operator.api.v1alpha1 import API_VERSION, FlowDeploymentSpec, FlowRun
 from flow_operator.core import names
+from flow_operator.core.durations import format_moment, parse_moment
 from flow_operator.core.plan import build_plan, encode_plan
 from flow_operator.core.resolve import resolved
 from flow_operator.core.settings import Settings
@@ -165,6 +166,7 @@ def _flow(
 def _flow_env(run: FlowRun, spec: FlowDeploymentSpec, attempt: int) -> list[dict[str, Any]]:
     """Return ours first, so that the user's may refer to them; the user's win where they may."""
     ours = {
+        **scheduled_env(run),
         "FLOW_RUN_NAME": run.metadata.name,
         "FLOW_RUN_NAMESPACE": run.metadata.namespace,
         "FLOW_DEPLOYMENT_NAME": run.spec.deployment_ref.name,
@@ -178,6 +180,17 @@ def _flow_env(run: FlowRun, spec: FlowDeploymentSpec, attempt: int) -> list[dict
     users = {variable.name: variable.to_manifest() for variable in spec.env or []}
     merged = {name: {"name": name, "value": value} for name, value in ours.items()}
     return list({**merged, **users}.values())
+
+
+def scheduled_env(run: FlowRun) -> dict[str, str]:
+    """Return what the code of a scheduled run is told about its tick."""
+    trigger = run.spec.trigger
+    if trigger is None or trigger.scheduled_time is None:
+        return {}
+    told = {"FLOW_SCHEDULED_TIME": format_moment(parse_moment(trigger.scheduled_time))}
+    if trigger.schedule:
+        told["FLOW_SCHEDULE"] = trigger.schedule
+    return told
 
 
 def _volumes(spec: FlowDeploymentSpec) -> list[dict[str, Any]]:

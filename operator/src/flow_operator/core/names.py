@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from datetime import datetime
 
 from flow_operator.api.v1alpha1 import GROUP
 
@@ -12,6 +13,8 @@ LABEL_RUN_UID = f"{GROUP}/run-uid"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 ANNOTATION_RUN = f"{GROUP}/run"
 """Name of the FlowRun, on Jobs and Pods. An annotation: labels are too short for every name."""
+ANNOTATION_REPLACED_BY = f"{GROUP}/replaced-by"
+"""Name of the run that a run was cancelled for."""
 ANNOTATION_PLAN = f"{GROUP}/plan"
 
 _CUT = 36
@@ -32,6 +35,11 @@ def spec_change_run_name(
 ) -> str:
     """Return the name of the FlowRun for one change of a spec."""
     return f"{_cut(deployment)}-{digest(deployment_uid, spec_hash, sequence)}"
+
+
+def tick_run_name(deployment: str, deployment_uid: str, schedule: str, tick: datetime) -> str:
+    """Return the name of the one FlowRun for one tick of one schedule."""
+    return f"{_cut(deployment)}-{digest(deployment_uid, schedule, int(tick.timestamp()))}"
 
 
 def job_name(run: str, run_uid: str, attempt: int) -> str:

@@ -6,21 +6,29 @@ from flow_operator.api.v1alpha1 import FlowDeployment, FlowDeploymentSpec, FlowR
 from flow_operator.core.settings import Settings
 from flow_operator.core.spechash import POD_FIELDS
 
+LIFE_FIELDS = {"pending_deadline_seconds", "starting_deadline_seconds"}
+"""The fields of the spec that a run is led by, beside those of its Pods."""
+
 
 def resolve_spec(deployment: FlowDeployment, run: FlowRun, settings: Settings) -> dict[str, Any]:
     """Return what the run will do, whatever happens to its deployment from now on.
 
     Parameters of the run win over the deployment's by name, at the top level; so do its
-    environment variables.
+    environment variables. Those of a schedule lie in between: the operator writes them into the
+    runs that it makes, and a backfill gets them here.
     """
     spec = deployment.spec.model_dump(
         mode="json",
         by_alias=True,
         exclude_unset=True,
-        include=POD_FIELDS | {"pending_deadline_seconds"},
+        include=POD_FIELDS | LIFE_FIELDS,
     )
     spec["image"] = deployment.spec.image or settings.default_image
-    parameters = {**(deployment.spec.parameters or {}), **(run.spec.parameters or {})}
+    parameters = {
+        **(deployment.spec.parameters or {}),
+        **_of_schedule(deployment, run),
+        **(run.spec.parameters or {}),
+    }
     if parameters:
         spec["parameters"] = parameters
     env = {
@@ -30,6 +38,15 @@ def resolve_spec(deployment: FlowDeployment, run: FlowRun, settings: Settings) -
     if env:
         spec["env"] = list(env.values())
     return spec
+
+
+def _of_schedule(deployment: FlowDeployment, run: FlowRun) -> dict[str, Any]:
+    trigger = run.spec.trigger
+    if trigger and trigger.type == "Backfill":
+        for schedule in deployment.spec.schedules or []:
+            if schedule.name == trigger.schedule:
+                return schedule.parameters or {}
+    return {}
 
 
 def resolved(run: FlowRun) -> FlowDeploymentSpec:

@@ -8,9 +8,11 @@ from pydantic import ValidationError
 
 from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun, Phase, Reason
 from flow_operator.api.v1alpha1.flowrun import Attempt
-from flow_operator.core import runstatus
+from flow_operator.core import names, runstatus
+from flow_operator.core.conditions import shorten
 from flow_operator.core.decision import Action, CreateJob, Decision, Refusal, SuspendJob
-from flow_operator.core.invalid import parameters_problem, problems_of
+from flow_operator.core.gate import expired_in_queue, expiry_in_queue, held_by_deployment
+from flow_operator.core.invalid import parameters_problem, problems_of, tick_problem
 from flow_operator.core.job import build_job
 from flow_operator.core.jobstate import JobState, read_job
 from flow_operator.core.podstate import Outcome, Problem
@@ -18,6 +20,7 @@ from flow_operator.core.resolve import resolve_spec
 from flow_operator.core.runstate import (
     current_attempt,
     is_finished,
+    is_queued,
     last_attempt,
     pending_deadline,
     retry_time,
@@ -25,6 +28,7 @@ from flow_operator.core.runstate import (
 from flow_operator.core.settings import Settings
 
 _POLL_SECONDS = 5.0
+_QUEUE_SECONDS = 30.0
 
 WAITED_FOR = frozenset({Reason.SECRET_NOT_FOUND})
 """Ends of an attempt that may heal: the run tries again until its pending deadline."""
@@ -39,12 +43,14 @@ class RunView:
         deployment: The FlowDeployment that it names, if that exists.
         job: The Job of its current attempt (`current_attempt`), if that exists.
         pods: The Pods of that Job.
+        held: Why the operator as a whole has no room for the run yet, if it has none.
     """
 
     raw: dict[str, Any]
     deployment: dict[str, Any] | None = None
     job: dict[str, Any] | None = None
     pods: list[dict[str, Any]] = field(default_factory=list)
+    held: str | None = None
 
 
 def decide_run(
@@ -67,17 +73,17 @@ def decide_run(
     if view.job is not None:
         return _follow(run, read_job(view.job, view.pods), now)
     if run.spec.cancel:
-        return runstatus.finish(run, Outcome(Reason.CANCELLED, "Cancelled before it ran"), now)
+        return runstatus.finish(run, _cancelled(run, "before it ran"), now)
     if run.status.resolved_spec is None:
-        return _take_up(run, view.deployment, now, settings)
+        return _take_up(run, view, now, settings)
+    if is_queued(run):
+        return _queue(run, view, now)
     return _next_job(run, now, settings, refusal)
 
 
-def _take_up(
-    run: FlowRun, raw: dict[str, Any] | None, now: datetime, settings: Settings
-) -> Decision:
+def _take_up(run: FlowRun, view: RunView, now: datetime, settings: Settings) -> Decision:
     """Write the snapshot that every Job of the run is built from."""
-    owner = run.metadata.controller()
+    owner, raw = run.metadata.controller(), view.deployment
     name = run.spec.deployment_ref.name
     if raw is None or (owner and owner.uid != raw["metadata"]["uid"]):
         missing = Problem(
@@ -89,13 +95,28 @@ def _take_up(
     try:
         deployment = FlowDeployment.model_validate(raw)
         snapshot = resolve_spec(deployment, run, settings)
-        problems = parameters_problem(snapshot.get("parameters"))
+        problems = parameters_problem(snapshot.get("parameters")) + tick_problem(run)
     except ValidationError as error:
         problems = [f"FlowDeployment {name}: {problem}" for problem in problems_of(error)]
         snapshot = {}
     if problems:
         return runstatus.finish(run, Outcome(Reason.INVALID_SPEC, "; ".join(problems)), now)
-    return runstatus.take_up(run, snapshot, now)
+    return runstatus.take_up(run, snapshot, now, held=_held(run, view))
+
+
+def _queue(run: FlowRun, view: RunView, now: datetime) -> Decision:
+    """Let a run go ahead once there is room for it."""
+    held, expiry = _held(run, view), expiry_in_queue(run)
+    if held is None:
+        return runstatus.let_go(run, now)
+    if expiry and now >= expiry:
+        return runstatus.finish(run, expired_in_queue(), now)
+    wait = min((expiry - now).total_seconds(), _QUEUE_SECONDS) if expiry else _QUEUE_SECONDS
+    return runstatus.queued(run, held, now, requeue_after=wait)
+
+
+def _held(run: FlowRun, view: RunView) -> str | None:
+    return held_by_deployment(run, view.deployment) or view.held
 
 
 def _next_job(run: FlowRun, now: datetime, settings: Settings, refusal: Refusal | None) -> Decision:
@@ -148,7 +169,7 @@ def _ended(
     run: FlowRun, attempt: Attempt, job: JobState, outcome: Outcome, now: datetime
 ) -> Decision:
     if run.spec.cancel and not outcome.succeeded:
-        outcome = Outcome(Reason.CANCELLED, "Cancelled while it ran")
+        outcome = _cancelled(run, "while it ran")
     deadline = pending_deadline(run)
     if outcome.reason in WAITED_FOR and deadline and now < deadline:
         return runstatus.retry(run, attempt, outcome, now)
@@ -158,12 +179,21 @@ def _ended(
 
 def _cancel(run: FlowRun, attempt: Attempt, job: JobState, now: datetime) -> Decision:
     if job.suspended and not job.has_pod:
-        outcome = Outcome(Reason.CANCELLED, "Cancelled while it ran")
-        return runstatus.finish(run, outcome, now, attempt=attempt)
+        return runstatus.finish(run, _cancelled(run, "while it ran"), now, attempt=attempt)
     stopping = Problem(Reason.CANCELLED, "Stopping: waiting for the Pod to end")
     return runstatus.progress(
         run, attempt, job.phase, stopping, now, before=_stop(job), requeue_after=_POLL_SECONDS
     )
+
+
+def _cancelled(run: FlowRun, when: str) -> Outcome:
+    if newer := run.metadata.annotations.get(names.ANNOTATION_REPLACED_BY):
+        return Outcome(
+            Reason.REPLACED,
+            f"Cancelled {when} to make room for FlowRun {shorten(newer, 253)} "
+            "(concurrencyPolicy: Replace)",
+        )
+    return Outcome(Reason.CANCELLED, f"Cancelled {when}")
 
 
 def _stop(job: JobState) -> tuple[Action, ...]:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from flow_operator.api.v1alpha1 import FlowRun
+from flow_operator.api.v1alpha1 import FlowRun, Phase
 from flow_operator.api.v1alpha1.flowdeployment import DEFAULT_PENDING_DEADLINE_SECONDS
 from flow_operator.api.v1alpha1.flowrun import Attempt
 
@@ -12,6 +12,16 @@ _MAX_BACKOFF_SECONDS = 60.0
 def is_finished(run: FlowRun) -> bool:
     """Tell whether the run has ended for good."""
     return run.status.completion_time is not None
+
+
+def is_queued(run: FlowRun) -> bool:
+    """Tell whether the run waits for other runs to end."""
+    return run.status.phase == Phase.QUEUED
+
+
+def is_started(run: FlowRun) -> bool:
+    """Tell whether the run was let go ahead: it has Pods, or may have any moment."""
+    return run.status.resolved_spec is not None and not is_queued(run)
 
 
 def last_attempt(run: FlowRun) -> Attempt | None:

@@ -30,10 +30,30 @@ _PHASE_MESSAGES = {
 }
 
 
-def take_up(run: FlowRun, snapshot: dict[str, Any], now: datetime) -> Decision:
-    """Record the snapshot; the first Job follows once it is written."""
-    status = _status(run, Phase.PENDING, _unknown(run, Phase.PENDING, "Taken up", now), now)
+def take_up(
+    run: FlowRun, snapshot: dict[str, Any], now: datetime, *, held: str | None = None
+) -> Decision:
+    """Record the snapshot; the first Job follows once it is written and nothing holds the run."""
+    if held:
+        conditions = _unknown(run, Reason.QUEUED, held, now)
+        status = _status(run, Phase.QUEUED, conditions, now)
+        del status["start_time"]
+    else:
+        status = _status(run, Phase.PENDING, _unknown(run, Phase.PENDING, "Taken up", now), now)
     status["resolved_spec"] = snapshot
+    return Decision((_write(run, status),), requeue_after=0.0)
+
+
+def queued(run: FlowRun, held: str, now: datetime, *, requeue_after: float) -> Decision:
+    """Record what a run waits for in the queue."""
+    status = _status(run, Phase.QUEUED, _unknown(run, Reason.QUEUED, held, now), now)
+    del status["start_time"]
+    return _decide(run, status, [], requeue_after)
+
+
+def let_go(run: FlowRun, now: datetime) -> Decision:
+    """Record that a run has left the queue; its time counts from now."""
+    status = _status(run, Phase.PENDING, _unknown(run, Phase.PENDING, "Taken up", now), now)
     return Decision((_write(run, status),), requeue_after=0.0)
 
 
@@ -166,7 +186,8 @@ def human_duration(seconds: float) -> str:
 def _final_phase(outcome: Outcome) -> Phase:
     if outcome.succeeded:
         return Phase.SUCCEEDED
-    return Phase.CANCELLED if outcome.reason is Reason.CANCELLED else Phase.FAILED
+    stopped = outcome.reason in (Reason.CANCELLED, Reason.REPLACED)
+    return Phase.CANCELLED if stopped else Phase.FAILED
 
 
 def _succeeded_message(attempt: Attempt | None) -> str:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flow_operator.api.v1alpha1 import Reason
+from flow_operator.core import names
 from flow_operator.core.decision import (
     Action,
+    CancelRun,
     CreateJob,
     CreateRun,
     DeleteRun,
@@ -103,6 +105,15 @@ async def _write(
                 await cluster.patch(JOBS, namespace, name, uid, {"spec": {"suspend": True}})
             except (NotFoundError, ConflictError):
                 logger.debug("Job %s/%s is gone already", namespace, name)
+        case CancelRun(name, uid, newer):
+            change = {
+                "metadata": {"annotations": {names.ANNOTATION_REPLACED_BY: newer}},
+                "spec": {"cancel": True},
+            }
+            try:
+                await cluster.patch(FLOW_RUNS, namespace, name, uid, change)
+            except (NotFoundError, ConflictError):
+                logger.debug("FlowRun %s/%s is gone already", namespace, name)
         case DeleteRun(name, uid):
             try:
                 await cluster.delete(FLOW_RUNS, namespace, name, uid)

@@ -10,7 +10,7 @@ from flow_operator.shell.errors import NotFoundError
 PERMISSIONS: dict[tuple[str, str], tuple[str, ...]] = {
     (GROUP, "flowdeployments"): ("get", "list", "watch"),
     (GROUP, "flowdeployments/status"): ("update",),
-    (GROUP, "flowruns"): ("get", "list", "watch", "create", "delete"),
+    (GROUP, "flowruns"): ("get", "list", "watch", "create", "patch", "delete"),
     (GROUP, "flowruns/status"): ("update",),
     ("batch", "jobs"): ("get", "list", "watch", "create", "patch"),
     ("", "pods"): ("list", "watch"),

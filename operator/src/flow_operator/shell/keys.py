@@ -28,9 +28,12 @@ def run_key(namespace: str, name: str) -> Key:
 
 
 def keys_of_deployment(deployment: Mapping[str, Any]) -> Iterator[Key]:
-    """Yield what a change of a FlowDeployment is about."""
+    """Yield what a change of a FlowDeployment is about: itself, and the runs that it lets go."""
     meta = deployment["metadata"]
     yield deployment_key(meta["namespace"], meta["name"])
+    policy = (deployment.get("spec") or {}).get("concurrencyPolicy", "Allow")
+    for run in (deployment.get("status") or {}).get("active") or [] if policy != "Allow" else ():
+        yield run_key(meta["namespace"], run["name"])
 
 
 def keys_of_run(run: Mapping[str, Any]) -> Iterator[Key]:

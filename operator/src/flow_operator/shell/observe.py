@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from flow_operator.api.v1alpha1 import FlowRun
 from flow_operator.core import names
 from flow_operator.core.runs import RunView
-from flow_operator.core.runstate import current_attempt, is_finished
+from flow_operator.core.runstate import current_attempt, is_finished, is_started
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Cluster
 from flow_operator.shell.keys import Key
 
@@ -55,7 +55,7 @@ async def observe_run(cluster: Cluster, key: Key) -> RunView | None:
     run = _parse(raw)
     if run is None or is_finished(run) or run.metadata.deletion_timestamp:
         return RunView(raw)
-    if run.status.resolved_spec is None:  # no Job is made before the snapshot is written
+    if not is_started(run):  # no Job is made before the snapshot is written and the run let go
         name = run.spec.deployment_ref.name
         return RunView(raw, await cluster.find(FLOW_DEPLOYMENTS, key.namespace, name))
     attempt = current_attempt(run)

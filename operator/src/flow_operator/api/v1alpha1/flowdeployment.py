@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from flow_operator.api.rules import exactly_one, matching, rules, without
+from flow_operator.api.rules import Rule, exactly_one, matching, rules, without
 from flow_operator.api.v1alpha1.conditions import Condition
 from flow_operator.api.v1alpha1.meta import DNS_SUBDOMAIN, LocalObjectReference, Model, ObjectMeta
 from flow_operator.api.v1alpha1.pod import (
@@ -14,6 +14,7 @@ from flow_operator.api.v1alpha1.pod import (
     Parameters,
     ResourceRequirements,
 )
+from flow_operator.api.v1alpha1.schedule import MAX_SCHEDULES, Schedule
 from flow_operator.api.v1alpha1.source import Source
 
 MAX_PARAMETERS_BYTES = 64 * 1024
@@ -25,6 +26,8 @@ _DOTTED = rf"{_NAME}([.]{_NAME})*"
 
 DEFAULT_PENDING_DEADLINE_SECONDS = 300
 DEFAULT_HISTORY_LIMIT = 3
+MAX_ACTIVE = 256
+"""How many active runs a status lists."""
 
 LIST_MAP_BY_NAME: dict[str, Any] = {
     "x-kubernetes-list-type": "map",
@@ -32,10 +35,30 @@ LIST_MAP_BY_NAME: dict[str, Any] = {
 }
 
 
+ConcurrencyPolicy = Literal["Allow", "Forbid", "Replace", "Enqueue"]
+
+
 class FlowDeploymentSpec(Model):
     """What to run, where it comes from, and when."""
 
-    model_config = ConfigDict(json_schema_extra=rules(exactly_one("spec", "entrypoint", "command")))
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            exactly_one("spec", "entrypoint", "command"),
+            Rule(
+                cel=(
+                    "!has(self.concurrencyLimit) || "
+                    "(has(self.concurrencyPolicy) && self.concurrencyPolicy != 'Allow')"
+                ),
+                message="concurrencyLimit needs a concurrencyPolicy other than Allow",
+                check=lambda spec: (
+                    "concurrencyLimit" not in spec
+                    or spec.get("concurrencyPolicy", "Allow") != "Allow"
+                ),
+                field="concurrencyLimit",
+                forbidden=True,
+            ),
+        )
+    )
 
     source: Source = Field(description="Where the code is: exactly one kind of source.")
     working_directory: str | None = Field(
@@ -130,10 +153,51 @@ class FlowDeploymentSpec(Model):
         default=None,
         description=(
             "What starts a run by itself. SpecChange: the deployment is created, or a field that "
-            "changes its Pods is edited. Unset: [SpecChange]. Empty: only FlowRuns that somebody "
-            "creates."
+            "changes its Pods is edited. Unset: [SpecChange] without schedules, nothing with "
+            "schedules. Empty: only schedules, and FlowRuns that somebody creates."
         ),
         json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    schedules: list[Schedule] | None = Field(
+        default=None,
+        description="When runs start by themselves. A run is made for each tick, exactly once.",
+        max_length=MAX_SCHEDULES,
+        json_schema_extra=LIST_MAP_BY_NAME,
+    )
+    starting_deadline_seconds: int | None = Field(
+        default=None,
+        description=(
+            "How late, in seconds, a run may start after its tick; later the tick is missed for "
+            "good. Unset: however late."
+        ),
+        ge=1,
+        le=31_536_000,
+        json_schema_extra={"format": "int32"},
+    )
+    catch_up: Literal["none", "latest", "all"] = Field(
+        default="latest",
+        description=(
+            "What becomes of ticks that passed while the operator was down or the schedule "
+            "suspended. latest: the last of them is run. all: every one, oldest first. none: "
+            "none; a tick counts as passed when it is a minute late."
+        ),
+    )
+    concurrency_policy: ConcurrencyPolicy = Field(
+        default="Allow",
+        description=(
+            "What happens to a tick while concurrencyLimit runs are unfinished. Allow: it runs "
+            "beside them. Forbid: it is skipped. Enqueue: its run waits, phase Queued. Replace: "
+            "the oldest run that the operator started is cancelled. But with Allow, a spec change "
+            "and FlowRuns that somebody creates wait for room."
+        ),
+    )
+    concurrency_limit: int | None = Field(
+        default=None,
+        description="How many runs may be unfinished at the same time; with Allow there is no "
+        "limit. Unset: 1.",
+        ge=1,
+        le=100,
+        json_schema_extra={"format": "int32"},
     )
     suspend: bool = Field(
         default=False,
@@ -149,6 +213,16 @@ class FlowDeploymentSpec(Model):
             "node, room in a quota."
         ),
         ge=1,
+        le=31_536_000,
+        json_schema_extra={"format": "int32"},
+    )
+    ttl_seconds_after_finished: int | None = Field(
+        default=None,
+        description=(
+            "After how many seconds a finished run that the operator started is deleted, with its "
+            "Jobs, Pods and logs. Unset: when the history limits say so."
+        ),
+        ge=0,
         le=31_536_000,
         json_schema_extra={"format": "int32"},
     )
@@ -189,6 +263,29 @@ class LastRun(Model):
     completion_time: datetime | None = Field(default=None, description="When it ended.")
 
 
+class ActiveRun(Model):
+    """A run that may have Pods."""
+
+    name: str = Field(description="Name of the FlowRun.")
+
+
+class ScheduleStatus(Model):
+    """What is known of one schedule."""
+
+    name: str = Field(description="Name of the schedule.")
+    definition: str = Field(description="Hash of what decides its ticks.", max_length=64)
+    handled_until: datetime = Field(
+        description="Ticks up to this moment are dealt with: run, skipped or missed for good."
+    )
+    last_schedule_time: datetime | None = Field(
+        default=None, description="The last tick that a run was made for."
+    )
+    next_schedule_time: datetime | None = Field(
+        default=None, description="The next tick; none while it is suspended or has ended."
+    )
+    suspended: bool | None = Field(default=None, description="Whether it is suspended.")
+
+
 class FlowDeploymentStatus(Model):
     """What the operator knows about the deployment."""
 
@@ -212,6 +309,28 @@ class FlowDeploymentStatus(Model):
         default=None, description="The spec change that was last turned into a run."
     )
     last_run: LastRun | None = Field(default=None, description="The newest run.")
+    schedule: str | None = Field(default=None, description="The schedules in one line, for people.")
+    last_schedule_time: datetime | None = Field(
+        default=None, description="The last tick of any schedule that a run was made for."
+    )
+    next_schedule_time: datetime | None = Field(
+        default=None, description="The next tick of any schedule."
+    )
+    schedules: list[ScheduleStatus] | None = Field(
+        default=None,
+        description="What is known of each schedule.",
+        max_length=MAX_SCHEDULES,
+        json_schema_extra=LIST_MAP_BY_NAME,
+    )
+    active: list[ActiveRun] | None = Field(
+        default=None,
+        description=(
+            "The unfinished runs that may have Pods; with a concurrencyPolicy other than Allow no "
+            "run starts before it is here."
+        ),
+        max_length=MAX_ACTIVE,
+        json_schema_extra=LIST_MAP_BY_NAME,
+    )
 
 
 class FlowDeployment(Model):

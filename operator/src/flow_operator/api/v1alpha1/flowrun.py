@@ -9,13 +9,21 @@ from pydantic import ConfigDict, Field
 from flow_operator.api.rules import Rule, immutable, matching, rules
 from flow_operator.api.v1alpha1.conditions import Condition
 from flow_operator.api.v1alpha1.flowdeployment import LIST_MAP_BY_NAME
-from flow_operator.api.v1alpha1.meta import PRESERVE, LocalObjectReference, Model, ObjectMeta
+from flow_operator.api.v1alpha1.meta import (
+    DNS_LABEL,
+    PRESERVE,
+    TIMESTAMP,
+    LocalObjectReference,
+    Model,
+    ObjectMeta,
+)
 from flow_operator.api.v1alpha1.pod import EnvVar, Parameters
 
 
 class Phase(StrEnum):
     """Where a run is. Open: later releases may add phases."""
 
+    QUEUED = "Queued"
     PENDING = "Pending"
     FETCHING = "Fetching"
     RUNNING = "Running"
@@ -32,8 +40,47 @@ class Phase(StrEnum):
 class Trigger(Model):
     """Why a run exists."""
 
-    type: Literal["SpecChange", "Manual"] = Field(
-        description="SpecChange: the operator started it. Manual: somebody created it."
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                cel="has(self.scheduledTime) == (self.type in ['Schedule', 'Backfill'])",
+                message="scheduledTime goes with type Schedule and Backfill, and they need it",
+                check=lambda trigger: (
+                    ("scheduledTime" in trigger) == (trigger["type"] in ("Schedule", "Backfill"))
+                ),
+                field="scheduledTime",
+            ),
+            Rule(
+                cel="!has(self.schedule) || self.type in ['Schedule', 'Backfill']",
+                message="schedule goes with type Schedule and Backfill",
+                check=lambda trigger: (
+                    "schedule" not in trigger or trigger["type"] in ("Schedule", "Backfill")
+                ),
+                field="schedule",
+                forbidden=True,
+            ),
+        )
+    )
+
+    type: Literal["SpecChange", "Manual", "Schedule", "Backfill"] = Field(
+        description=(
+            "SpecChange and Schedule: the operator started it. Manual: somebody created it. "
+            "Backfill: somebody created it for a tick of the past."
+        )
+    )
+    schedule: str | None = Field(
+        default=None,
+        description=(
+            "Name of the schedule. A backfill takes that schedule's parameters below its own."
+        ),
+        min_length=1,
+        max_length=63,
+        pattern=DNS_LABEL,
+    )
+    scheduled_time: str | None = Field(
+        default=None,
+        description="The tick that the run is for; the code finds it in FLOW_SCHEDULED_TIME.",
+        pattern=TIMESTAMP,
     )
 
 
@@ -144,8 +191,8 @@ class FlowRunStatus(Model):
     phase: str | None = Field(
         default=None,
         description=(
-            "Where the run is: Pending, Fetching, Running, Succeeded, Failed, Cancelled. Later "
-            "releases may add phases."
+            "Where the run is: Queued, Pending, Fetching, Running, Succeeded, Failed, Cancelled. "
+            "Later releases may add phases."
         ),
     )
     conditions: list[Condition] = Field(

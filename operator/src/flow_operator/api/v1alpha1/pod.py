@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from flow_operator.api.rules import Rule, exactly_one, rules, without
 from flow_operator.api.v1alpha1.meta import DNS_SUBDOMAIN, LocalObjectReference, Model
@@ -136,12 +136,20 @@ class OptionalReference(LocalObjectReference):
     optional: bool | None = Field(default=None, description="Whether the object may be missing.")
 
 
+def _without_nulls(amounts: Any) -> Any:
+    """Leave out the amounts that are null, as the API server does."""
+    if isinstance(amounts, dict):
+        return {name: amount for name, amount in amounts.items() if amount is not None}
+    return amounts
+
+
+Amounts = Annotated[dict[str, Quantity], BeforeValidator(_without_nulls)]
+
+
 class ResourceRequirements(Model):
     """Compute resources of the main container."""
 
-    limits: dict[str, Quantity] | None = Field(
-        default=None, description="The most that the container may use."
-    )
-    requests: dict[str, Quantity] | None = Field(
+    limits: Amounts | None = Field(default=None, description="The most that the container may use.")
+    requests: Amounts | None = Field(
         default=None, description="What the container is scheduled with."
     )
