@@ -87,7 +87,13 @@ class Lane:
         await self.start()
 
     async def run(self, name: str, fault: Fault | None, patience: float = PATIENCE) -> list[str]:
-        """Apply a deployment, kill the operator at the fault, and return what is wrong then."""
+        """Apply a deployment, kill the operator at the fault, and return what is wrong then.
+
+        Args:
+            name: Of the deployment.
+            fault: When to kill the operator; it is started again at once. None: never.
+            patience: How many seconds the run may take while an operator is there.
+        """
         self.proxy.arm(fault)
         proxy = self.proxy
         await self.lab.cluster.create(FLOW_DEPLOYMENTS, _deployment(self.namespace, name))
@@ -97,8 +103,9 @@ class Lane:
         try:
             async with asyncio.timeout(patience):
                 await asyncio.wait({settled, struck}, return_when=asyncio.FIRST_COMPLETED)
-                if proxy.struck.is_set():
-                    await self.start_again()
+            if proxy.struck.is_set():
+                await self.start_again()
+            async with asyncio.timeout(patience):
                 await settled
         except TimeoutError:
             return ["the run does not end", *await self._problems(name)]

@@ -16,7 +16,7 @@ import pytest
 
 from flow_operator.shell.cluster import Cluster
 from flow_operator.shell.connection import Connection
-from tests.cluster import Cluster as TestCluster
+from tests.cluster import Cluster as RealCluster
 from tests.e2e.conftest import OPERATOR_NAMESPACE, RELEASE
 from tests.e2e.kube import wait_for
 from tests.e2e.lane import Lab, Lane
@@ -26,7 +26,7 @@ LANES = 4
 
 
 @pytest.fixture(scope="module")
-def exclusive(cluster: TestCluster, operator: str) -> Iterator[TestCluster]:
+def exclusive(cluster: RealCluster, operator: str) -> Iterator[RealCluster]:
     """The cluster without the operator that other tests use; it comes back afterwards."""
     deployment = f"deployment/{RELEASE}"
     pods = ("-n", operator, "get", "pods", "-l", f"app.kubernetes.io/name={RELEASE}", "-o", "name")
@@ -38,12 +38,14 @@ def exclusive(cluster: TestCluster, operator: str) -> Iterator[TestCluster]:
 
 
 @pytest.fixture
-async def lab(exclusive: TestCluster, tmp_path: Path) -> AsyncIterator[Lab]:
+async def lab(exclusive: RealCluster, tmp_path: Path) -> AsyncIterator[Lab]:
     """The API server as the operator's ServiceAccount may use it."""
     connection = await Connection.load(str(exclusive.kubeconfig), exclusive.context)
     account = f"system:serviceaccount:{OPERATOR_NAMESPACE}:{RELEASE}"
-    yield Lab(connection, Cluster(connection), tmp_path, account)
-    await connection.close()
+    cluster = Cluster(connection)
+    yield Lab(connection, cluster, tmp_path, account)
+    await cluster.close()
+    connection.close()
 
 
 async def test_every_write_can_be_the_last_one(lab: Lab) -> None:
@@ -116,9 +118,9 @@ RUN = "runpy.run_module('flow_operator', run_name='__main__', alter_sys=True)\n"
 )
 async def test_planted_bugs_are_found(lab: Lab, bug: str, problem: str) -> None:
     """The proof above would fail for an operator that doubles or loses a run."""
-    namespace = f"crash-{lab.stamp}-bug"
+    namespace = f"crash-{lab.stamp}-bug-{problem[0]}"
     async with Lane(lab, namespace, ("-c", bug + RUN)) as lane:
-        problems = await lane.run("planted", Fault(1, "after"), patience=20.0)
+        problems = await lane.run("planted", Fault(1, "after"), patience=5.0)
     assert problem in problems
 
 

@@ -26,6 +26,7 @@ def status(reason: str, message: str, **details: Any) -> bytes:
     return json.dumps(body).encode()
 
 
+ASKED = "GET /x"
 QUOTA = 'jobs.batch "x" is forbidden: exceeded quota: q, requested: count/jobs.batch=1'
 POD_SECURITY = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot'
 WEBHOOK = 'admission webhook "policy.example.com" denied the request: no such image'
@@ -62,21 +63,22 @@ TERMINATING = 'jobs.batch "x" is forbidden: unable to create new content in name
     ],
 )
 def test_cause(code: int, body: bytes, expected: type[ClusterError]) -> None:
-    assert type(error_of(code, body)) is expected
+    assert type(error_of(ASKED, code, body)) is expected
 
 
 def test_the_message_is_the_servers_own_and_bounded() -> None:
-    assert str(error_of(422, status("Invalid", "spec.x: no"))) == "spec.x: no"
-    assert len(str(error_of(422, status("Invalid", "x" * 10_000)))) < 3000
+    assert str(error_of(ASKED, 422, status("Invalid", "spec.x: no"))) == "spec.x: no"
+    assert len(str(error_of(ASKED, 422, status("Invalid", "x" * 10_000)))) < 3000
 
 
 def test_the_body_of_what_is_no_status_is_not_repeated() -> None:
     """A proxy in between may answer with anything, secrets of others included."""
-    assert "s3cret" not in str(error_of(403, b'{"kind": "Secret", "message": "s3cret"}'))
+    error = error_of(ASKED, 403, b'{"kind": "Secret", "message": "s3cret"}')
+    assert str(error) == "GET /x: HTTP status 403"
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("", None), ("soon", None)])
 def test_how_long_to_wait(header: str, seconds: float | None) -> None:
-    error = error_of(429, b"", header)
+    error = error_of(ASKED, 429, b"", header)
     assert isinstance(error, UnavailableError)
     assert error.retry_after == seconds

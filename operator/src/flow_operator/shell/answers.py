@@ -25,11 +25,20 @@ _RBAC = re.compile(r'cannot [a-z]+ resource "')
 """Words of the authorizer, the only 403 that is about the operator and not about the object."""
 
 
-def error_of(status: int, body: bytes, retry_after: str | None = None) -> ClusterError:
-    """Return the error for an answer with a status of 400 or more."""
+def error_of(
+    request: str, status: int, body: bytes, retry_after: str | None = None
+) -> ClusterError:
+    """Return the error for an answer with a status of 400 or more.
+
+    Args:
+        request: What was asked, for when the answer has no words.
+        status: The HTTP status.
+        body: The body, which may be anybody's.
+        retry_after: The header of that name.
+    """
     answer = _status_object(body)
     reason = str(answer.get("reason", ""))
-    message = str(answer.get("message") or f"HTTP status {status}")[:_MAX_MESSAGE]
+    message = str(answer.get("message") or f"{request}: HTTP status {status}")[:_MAX_MESSAGE]
     details = answer.get("details")
     details = details if isinstance(details, dict) else {}
 
@@ -40,7 +49,7 @@ def error_of(status: int, body: bytes, retry_after: str | None = None) -> Cluste
     match status:
         case 401:
             return UnavailableError(
-                f"The API server does not know the operator's credentials: {message}"
+                f"The API server does not take the operator's credentials: {message}"
             )
         case 403 if _is_terminating(details):
             return NamespaceGoneError(message)

@@ -12,13 +12,13 @@ from flow_operator.shell.cluster import WATCHED, Cluster
 from flow_operator.shell.config import Config
 from flow_operator.shell.connection import Connection, installed_version
 from flow_operator.shell.errors import ClusterError
-from flow_operator.shell.handlers import WatchingStoppedError, watch
 from flow_operator.shell.health import Health, serve_health
 from flow_operator.shell.keys import Key
 from flow_operator.shell.liveness import Liveness
 from flow_operator.shell.queue import WorkQueue
 from flow_operator.shell.reconciler import Reconciler
 from flow_operator.shell.resync import resync
+from flow_operator.shell.watching import WatchingStoppedError, watch
 
 logger = logging.getLogger(__name__)
 
@@ -37,16 +37,18 @@ async def run_operator(config: Config) -> None:
     connection = await Connection.load()
     try:
         operator = _Operator(config, connection)
-        main = asyncio.create_task(operator.run(stop))
+        main = asyncio.create_task(operator.run())
         stopped = asyncio.create_task(stop.wait())
-        _on_signals(stop)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
         await asyncio.wait({main, stopped}, return_when=asyncio.FIRST_COMPLETED)
         await operator.queue.close(_GRACE_SECONDS)
         main.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await main
     finally:
-        await connection.close()
+        connection.close()
 
 
 class _Operator:
@@ -64,37 +66,34 @@ class _Operator:
         )
         self._health = Health(self._cluster, self._liveness, self.queue.longest_run)
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self) -> None:
         """Serve the probes, wait for what is missing, then watch and work."""
         logger.info("flow-operator %s, API server %s", installed_version(), self._connection.server)
         server = await serve_health(self._health, self._config.port) if self._config.port else None
         try:
             async with asyncio.TaskGroup() as group:
-                for part in self._parts(stop):
+                for part in self._parts():
                     group.create_task(part)
         finally:
             if server:
                 await server.cleanup()
+            await self._cluster.close()
 
-    def _parts(self, stop: asyncio.Event) -> list[Coroutine[Any, Any, None]]:
+    def _parts(self) -> list[Coroutine[Any, Any, None]]:
         return [
             self.queue.run(),
             resync(self._cluster, self._config.scopes, self._enqueue),
-            self._watch(stop),
+            self._watch(),
         ]
 
-    async def _watch(self, stop: asyncio.Event) -> None:
+    async def _watch(self) -> None:
         """Watch for ever; begin again when the watches end, once nothing is missing."""
-        while not stop.is_set():
+        while True:
             await self._wait_for_cluster()
             self._liveness.restart()
             try:
                 await watch(
-                    self._connection,
-                    self._config.namespaces,
-                    self._enqueue,
-                    self._liveness,
-                    on_start=lambda: _on_signals(stop),
+                    self._connection, self._config.namespaces, self._enqueue, self._liveness
                 )
             except WatchingStoppedError as error:
                 logger.error("Watching stopped, and begins again: %s", error)
@@ -121,10 +120,3 @@ class _Operator:
     def _enqueue(self, *keys: Key) -> None:
         for key in keys:
             self.queue.add(key)
-
-
-def _on_signals(stop: asyncio.Event) -> None:
-    """Make signals stop the operator. kopf takes them for itself whenever it starts."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)

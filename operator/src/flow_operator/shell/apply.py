@@ -50,8 +50,8 @@ async def apply(
         Why the create was refused; None when all is done.
 
     Raises:
-        ConflictError, NotFoundError: The object that was decided on has changed, or is gone.
-            Retriable: decide anew on what is there.
+        ConflictError: The object that was decided on has changed, or is gone. Retriable: decide
+            anew on what is there.
         NamespaceGoneError: Not retriable, and nothing to be sorry about.
         UnavailableError: Retriable.
     """
@@ -99,7 +99,10 @@ async def _write(
     namespace = read["metadata"]["namespace"]
     match action:
         case WriteStatus(status):
-            await cluster.replace_status(resource, read, status)
+            try:
+                await cluster.replace_status(resource, read, status)
+            except NotFoundError as error:
+                raise ConflictError(str(error)) from error
         case SuspendJob(name, uid):
             try:
                 await cluster.patch(JOBS, namespace, name, uid, {"spec": {"suspend": True}})

@@ -73,6 +73,10 @@ class Cluster:
         self.server = connection.server
         self._session = connection.session()
 
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
     async def find(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
         """Return the object as it is now, or None."""
         try:
@@ -241,7 +245,7 @@ class Cluster:
             raise UnavailableError(f"{method} {path}: {error or type(error).__name__}") from error
         if response.status >= 400:
             retry_after = response.headers.get("Retry-After") if response.status == 429 else None
-            raise error_of(response.status, answer, retry_after)
+            raise error_of(f"{method} {path}", response.status, answer, retry_after)
         try:
             return json.loads(answer) if answer else {}
         except ValueError as error:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import ssl
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -31,7 +32,6 @@ class Connection:
         self.server: str = configuration.host.rstrip("/")
         self._configuration = configuration
         self._ssl = _ssl_context(configuration)
-        self._sessions: list[aiohttp.ClientSession] = []
         self._refresher = (
             asyncio.create_task(_refresh(loader, configuration)) if loader is not None else None
         )
@@ -55,36 +55,34 @@ class Connection:
             if not chosen and os.environ.get("KUBERNETES_SERVICE_HOST"):
                 config.load_incluster_config(client_configuration=configuration)
                 return cls(configuration)
+            if not chosen and not _has_kubeconfig():
+                raise NoServerError(
+                    "Which API server? Set KUBECONFIG, or run in a Pod with a ServiceAccount."
+                )
             loader = await config.load_kube_config(
-                kubeconfig, context, client_configuration=configuration, persist_config=False
+                chosen, context, client_configuration=configuration, persist_config=False
             )
             return cls(configuration, loader)
         except (config.ConfigException, OSError, ValueError, TypeError) as error:
-            raise NoServerError(
-                f"Cannot find out how to reach the API server: {error}. "
-                "Set KUBECONFIG, or run in a Pod with a ServiceAccount."
-            ) from error
+            where = f"KUBECONFIG={chosen}" if chosen else "the configuration of this environment"
+            raise NoServerError(f"{where} does not lead to an API server: {error}") from error
 
     def session(
         self, response_class: type[aiohttp.ClientResponse] = aiohttp.ClientResponse
     ) -> aiohttp.ClientSession:
-        """Return a session of its own connection pool; it is closed with the connection."""
-        session = aiohttp.ClientSession(
+        """Return a new session, for the running event loop. Who asked for it closes it."""
+        return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl, keepalive_timeout=30),
             headers={"User-Agent": user_agent()},
             middlewares=(self._authenticate,),
             proxy=self._configuration.proxy or None,
             response_class=response_class,
         )
-        self._sessions.append(session)
-        return session
 
-    async def close(self) -> None:
-        """Close every session."""
+    def close(self) -> None:
+        """Stop refreshing credentials."""
         if self._refresher:
             self._refresher.cancel()
-        for session in self._sessions:
-            await session.close()
 
     async def _authenticate(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -110,6 +108,10 @@ def installed_version() -> str:
         return version("flow-operator")
     except PackageNotFoundError:
         return "0"
+
+
+def _has_kubeconfig() -> bool:
+    return Path("~/.kube/config").expanduser().exists()
 
 
 async def _refresh(loader: Any, configuration: Configuration) -> None:

@@ -1,87 +1,34 @@
-"""The only module that uses kopf: it watches, and says which keys to look at.
+"""What kopf is told: which objects to watch, and to say which keys to look at.
 
 kopf writes nothing: `on.event` handlers need no annotation and no finalizer, and posting and
 peering are off. It swallows their errors, so they are one line that cannot fail.
 """
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import Callable, Collection
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import kopf
 
 from flow_operator.core import names
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Resource
-from flow_operator.shell.connection import Connection
 from flow_operator.shell.keys import keys_of_child, keys_of_deployment, keys_of_run
-from flow_operator.shell.liveness import Liveness
-
-logger = logging.getLogger(__name__)
 
 Enqueue = Callable[..., None]
 """Takes any number of keys."""
 
+Connect = Callable[[], kopf.AiohttpSession]
+"""Opens a session for watching."""
+
 _OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGER}"
 
 
-class WatchingStoppedError(Exception):
-    """The watches ended by themselves. They can be started again."""
-
-
-async def watch(
-    connection: Connection,
-    namespaces: Collection[str],
-    enqueue: Enqueue,
-    liveness: Liveness,
-    *,
-    on_start: Callable[[], None],
-) -> None:
-    """Watch until cancelled.
-
-    Args:
-        connection: Where to.
-        namespaces: Which to watch; none: all.
-        enqueue: Takes the keys that events are about.
-        liveness: Takes the signs of life of the watches.
-        on_start: Called once kopf has started, and has taken the process's signal handlers.
-
-    Raises:
-        WatchingStoppedError: The watches cannot go on, for example because the CRDs were removed.
-    """
-    session = connection.session(liveness.response_class())
-    tasks = await kopf.spawn_tasks(
-        registry=_registry(enqueue, connection.server, session),
-        settings=_settings(),
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-        standalone=True,
-        # Unused, but kopf would look up the user's name for it, and ours has none in a container.
-        identity=cast("Any", "flow-operator"),
-    )
-    on_start()
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        errors = [error for task in done if not task.cancelled() and (error := task.exception())]
-        raise WatchingStoppedError(str(errors[0]) if errors else "kopf ended") from next(
-            iter(errors), None
-        )
-    finally:
-        # Only kopf's own tasks are stopped; `kopf.operator` would sweep up all of the loop's.
-        for task in tasks:
-            task.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(2.0):
-                await asyncio.wait(tasks)
-
-
-def _registry(enqueue: Enqueue, server: str, session: Any) -> kopf.OperatorRegistry:
+def make_registry(enqueue: Enqueue, connect: Connect) -> kopf.OperatorRegistry:
+    """Return what kopf is to do: log in, watch four kinds, and pass their keys on."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:
-        return kopf.AiohttpSession(server=server, aiohttp_session=session)
+        return connect()
 
     @kopf.on.event(*_selector(FLOW_DEPLOYMENTS), registry=registry)
     async def flowdeployment(body: kopf.Body, **_: Any) -> None:
@@ -106,7 +53,8 @@ def _selector(resource: Resource) -> tuple[str, str, str]:
     return resource.group, resource.api_version.rpartition("/")[2], resource.plural
 
 
-def _settings() -> kopf.OperatorSettings:
+def make_settings() -> kopf.OperatorSettings:
+    """Return the settings under which kopf only watches, and notices when a watch is dead."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True  # needs no right to watch namespaces and CRDs

@@ -7,16 +7,25 @@ from datetime import UTC, datetime
 
 from flow_operator.shell.config import LogFormat
 
-_HARMLESS = ("OS signals are ignored", "Cleanup activity is ")
+_HARMLESS = "OS signals are ignored"
+"""What kopf warns of when it runs in a thread, as it is meant to."""
 
 
 def set_up_logging(level: str, log_format: LogFormat) -> None:
     """Send the operator's log lines to standard error; libraries only speak up to warn."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if log_format == "json" else _Text())
-    handler.addFilter(lambda record: not record.getMessage().startswith(_HARMLESS))
+    handler.addFilter(_calm)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("flow_operator").setLevel(level.upper())
+
+
+def _calm(record: logging.LogRecord) -> bool:
+    """Leave out kopf's harmless warning, and the tracebacks of its errors: they say no more."""
+    if record.name.startswith("kopf"):
+        record.exc_info = None
+        return not record.getMessage().startswith(_HARMLESS)
+    return True
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -9,7 +9,7 @@ from flow_operator.core.runs import decide_run
 from flow_operator.core.settings import Settings
 from flow_operator.shell.apply import apply
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, Cluster
-from flow_operator.shell.errors import ConflictError, NamespaceGoneError, NotFoundError
+from flow_operator.shell.errors import ConflictError, NamespaceGoneError
 from flow_operator.shell.keys import Key
 from flow_operator.shell.observe import observe_deployment, observe_run
 
@@ -43,7 +43,7 @@ class Reconciler:
             if key.kind == FLOW_DEPLOYMENTS.kind:
                 return await self._deployment(key)
             return await self._run(key)
-        except (ConflictError, NotFoundError):
+        except ConflictError:
             return 0.0  # it changed or went away meanwhile: look at what is there now
         except NamespaceGoneError as error:
             logger.debug("%s: %s", key, error)

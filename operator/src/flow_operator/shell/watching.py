@@ -1,0 +1,136 @@
+"""Runs kopf in a thread with an event loop of its own, and gives it up as soon as it fails.
+
+When one of its watches cannot go on, kopf 1.45 ends slowly or not at all, and cancels every task
+that it finds. Its loop is therefore not ours: it is stopped with whatever is left in it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Collection
+from typing import Any
+
+import aiohttp
+import kopf
+
+from flow_operator.shell.connection import Connection
+from flow_operator.shell.handlers import Enqueue, make_registry, make_settings
+from flow_operator.shell.liveness import Liveness
+
+logger = logging.getLogger(__name__)
+
+_STOP_SECONDS = 0.5
+"""How long kopf's tasks may take to end."""
+
+
+class WatchingStoppedError(Exception):
+    """The watches ended by themselves. They can be started again."""
+
+
+async def watch(
+    connection: Connection,
+    namespaces: Collection[str],
+    enqueue: Enqueue,
+    liveness: Liveness,
+) -> None:
+    """Watch until cancelled.
+
+    Args:
+        connection: Where to.
+        namespaces: Which to watch; none: all.
+        enqueue: Takes the keys that events are about; called in this loop.
+        liveness: Takes the signs of life of the watches.
+
+    Raises:
+        WatchingStoppedError: The watches cannot go on, for example because the CRDs were removed.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[str] = loop.create_future()
+
+    def tell(why: str) -> None:
+        with contextlib.suppress(asyncio.InvalidStateError):
+            ended.set_result(why)
+
+    def pass_on(*keys: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the process is ending
+            loop.call_soon_threadsafe(enqueue, *keys)
+
+    watcher = _Watcher(connection, namespaces, pass_on, liveness)
+
+    def work() -> None:
+        why = watcher.run()
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(tell, why)
+
+    threading.Thread(target=work, name="kopf", daemon=True).start()
+    try:
+        raise WatchingStoppedError(await asyncio.shield(ended))
+    finally:
+        watcher.stop()
+        await asyncio.wait([ended], timeout=2 * _STOP_SECONDS)
+
+
+class _Watcher:
+    """One life of kopf."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        namespaces: Collection[str],
+        enqueue: Enqueue,
+        liveness: Liveness,
+    ) -> None:
+        self._connection = connection
+        self._namespaces = namespaces
+        self._enqueue = enqueue
+        self._liveness = liveness
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_mind_not)
+        self._stopped = asyncio.Event()
+        self._sessions: list[aiohttp.ClientSession] = []
+
+    def run(self) -> str:
+        """Watch, and return why that ended."""
+        try:
+            return self._loop.run_until_complete(self._watch())
+        finally:
+            self._loop.run_until_complete(self._end())
+            self._loop.close()
+
+    def stop(self) -> None:
+        """Have `run` return, from any thread."""
+        with contextlib.suppress(RuntimeError):  # it has returned already
+            self._loop.call_soon_threadsafe(self._stopped.set)
+
+    async def _watch(self) -> str:
+        tasks = await kopf.spawn_tasks(
+            registry=make_registry(self._enqueue, self._connect),
+            settings=make_settings(),
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            standalone=True,
+        )
+        stopped = asyncio.create_task(self._stopped.wait())
+        done, _ = await asyncio.wait({*tasks, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        errors = [error for task in done if not task.cancelled() and (error := task.exception())]
+        return str(errors[0]) or type(errors[0]).__name__ if errors else "it was told to"
+
+    async def _end(self) -> None:
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_STOP_SECONDS)
+        for session in self._sessions:
+            await session.close()
+
+    def _connect(self) -> kopf.AiohttpSession:
+        session = self._connection.session(self._liveness.response_class())
+        self._sessions.append(session)
+        return kopf.AiohttpSession(server=self._connection.server, aiohttp_session=session)
+
+
+def _mind_not(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Note what goes wrong in kopf's callbacks: it matters only when a watch ends of it."""
+    logger.debug("in kopf: %s", context.get("message"))
