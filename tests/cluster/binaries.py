@@ -51,6 +51,8 @@ PROGRAMS = {
     "kind": Program("tools", "sigs.k8s.io/kind"),
     "kubeconform": Program("tools", "github.com/yannh/kubeconform/cmd/kubeconform"),
     "versitygw": Program("tools", "github.com/versity/versitygw/cmd/versitygw"),
+    # A module of its own: its dependencies would change the versions of the others'.
+    "fake-gcs-server": Program("gcs", "github.com/fsouza/fake-gcs-server"),
 }
 
 _VERSION_PACKAGES = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")

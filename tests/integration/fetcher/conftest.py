@@ -20,6 +20,8 @@ from flow_fetcher.plan import parse_plan
 from flow_fetcher.redact import Redactor
 from flow_fetcher.sources.git.http import Timeouts
 from tests.servers.authority import Authority
+from tests.servers.azure import AzureServer
+from tests.servers.gcs import GCSServer
 from tests.servers.s3 import S3Server
 
 
@@ -192,4 +194,16 @@ def authority() -> Authority:
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
     with S3Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs() -> Iterator[GCSServer]:
+    with GCSServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure() -> Iterator[AzureServer]:
+    with AzureServer() as server:
         yield server

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+
+from flow_fetcher.sources.parallel import later
 
 FIRST = 4 << 20
 """How much the first request asks for: most archives of code are no larger."""
@@ -46,22 +49,18 @@ class Blob:
 
     def part(self, start: int, stop: int) -> bytes:
         """The bytes between two offsets."""
-        return self.first[start:stop] if stop <= len(self.first) else self.read(start, stop)
+        if stop <= len(self.first):
+            return self.first[start:stop]
+        return later(lambda: self.read(start, stop))()
 
     def _ranges(self, start: int) -> Iterator[bytes]:
-        from concurrent.futures import Future, ThreadPoolExecutor
-
-        pool = ThreadPoolExecutor(self.ahead)
-        waiting: deque[Future[bytes]] = deque()
-        try:
-            while start < self.size or waiting:
-                while start < self.size and len(waiting) < self.ahead:
-                    stop = min(start + _RANGE, self.size)
-                    waiting.append(pool.submit(self.read, start, stop))
-                    start = stop
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        waiting: deque[Callable[[], bytes]] = deque()
+        while start < self.size or waiting:
+            while start < self.size and len(waiting) < self.ahead:
+                stop = min(start + _RANGE, self.size)
+                waiting.append(later(partial(self.read, start, stop)))
+                start = stop
+            yield waiting.popleft()()
 
 
 def _cut(data: bytes) -> Iterator[bytes]:

@@ -96,16 +96,23 @@ class BucketSource(ABC):
         fetch.report.revision = revision
         return revision
 
-    def make(self, credentials: Credentials, make: Any, *arguments: Any, **options: Any) -> Any:
+    def make(self, credentials: Credentials, make: Any, name: str, **options: Any) -> Any:
         """Call the constructor of a store with the options that are common to all.
+
+        Args:
+            credentials: May have a certificate authority.
+            make: The constructor.
+            name: The bucket's name.
+            options: What only this kind of store takes.
 
         Raises:
             AuthenticationFailedError: A credential or certificate has the wrong form.
         """
         authority = credentials.get("ca.crt")
-        client = client_options(authority, allow_http=self.endpoint.startswith("http://"))
+        endpoint = options["config"].get("endpoint") or self.endpoint
+        client = client_options(authority, allow_http=endpoint.startswith("http://"))
         try:
-            return make(*arguments, client_options=client, retry_config=retry_config(), **options)
+            return make(name, client_options=client, retry_config=retry_config(), **options)
         except Exception as error:
             if authority and "certificate" in str(error):
                 raise AuthenticationFailedError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flow_fetcher.archives.blob import FIRST, Blob
 from flow_fetcher.errors import FetchError, PathNotFoundError, SourceRejectedError
 from flow_fetcher.sources import Fetch
+from flow_fetcher.sources.parallel import later
 from flow_fetcher.sources.store_errors import changed, gone, status_of
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def open_object(
             raise explain(error, doing) from error
 
     with fetch.report.stage("resolve"):
-        answer, first = get(0, FIRST, None)
+        answer, first = later(lambda: get(0, FIRST, None))()
     meta = answer.meta
     size, etag = int(meta["size"]), meta["e_tag"]
 
