@@ -93,7 +93,9 @@ class _MeddlingHandler(Handler):
             for name, value in self.headers.items()
             if name.lower() not in ("host", "transfer-encoding", "connection")
         }
-        connection.request(self.command, self.path, body, headers)
+        # A proxy gets a whole URL.
+        path = self.path if self.path.startswith("/") else "/" + self.path.split("/", 3)[3]
+        connection.request(self.command, path, body, headers)
         raw = connection.getresponse()
         kept = {
             name: value

@@ -267,6 +267,75 @@ def test_old_server_without_the_commit(in_process: InProcess, tmp_path: Path) ->
     assert caught.value.reason == "RevisionNotFound"
 
 
+def test_server_that_gives_out_tips_alone(in_process: InProcess, server: GitServer) -> None:
+    """Another implementation's refusal may mean either; the whole history decides."""
+
+    def meddle(answer: Answer) -> None:
+        if answer.method == "GET":
+            answer.body = iter([b"".join(answer.body).replace(b"agent=git/", b"agent=jgt/")])
+
+    with Meddler(server.url, meddle) as meddler, pytest.raises(FetchError) as caught:
+        in_process(source(meddler, commit="0123456789" * 4), patience=0.1)
+    assert caught.value.reason == "RevisionNotFound"
+    assert "whole history" in in_process.log.getvalue()
+
+
+def test_old_server_without_side_band(in_process: InProcess, repository: Repository) -> None:
+    """The pack then follows as it is."""
+
+    def meddle(answer: Answer) -> None:
+        if answer.method == "GET":
+            answer.body = iter([b"".join(answer.body).replace(b"side-band", b"xxxx-xxxx")])
+
+    with (
+        GitServer(repository.bare.parent, protocol=0) as server,
+        Meddler(server.url, meddle) as meddler,
+    ):
+        assert in_process(source(meddler))["files"] == 61
+
+
+def test_sha256_by_branch(in_process: InProcess, tmp_path: Path) -> None:
+    """How commits are named need not be known beforehand; others cannot be there."""
+    repository = Repository(tmp_path / "git", algorithm="sha256")
+    repository.write("a", "1")
+    commit = repository.commit()
+    for protocol in (2, 0):
+        with GitServer(repository.bare.parent, protocol=protocol) as server:
+            plan = source(server, branch="main")
+            assert in_process(plan, parameters={"p": protocol})["revision"] == commit
+            with pytest.raises(FetchError, match="names commits with sha256"):
+                in_process(source(server, commit="0" * 40), patience=0.1)
+
+
+def test_server_that_gives_up(in_process: InProcess, server: GitServer) -> None:
+    """What a server says when it gives up in the middle is told."""
+
+    def meddle(answer: Answer) -> None:
+        if b"packfile" in (whole := b"".join(answer.body)):
+            said = b"\x03fatal: disk on fire"
+            whole = whole[: whole.index(b"packfile") + 9] + b"%04x" % (len(said) + 4) + said
+        answer.body = iter([whole])
+
+    with (
+        Meddler(server.url, meddle) as meddler,
+        pytest.raises(SourceUnreachableError, match="disk on fire"),
+    ):
+        in_process(source(meddler, branch="main"), patience=0.1)
+
+
+def test_pointers_of_git_lfs(in_process: InProcess, tmp_path: Path) -> None:
+    """They stay pointers, as with git alone, and the log says so."""
+    repository = Repository(tmp_path / "git")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"
+    repository.write("model.bin", pointer)
+    repository.commit()
+    with GitServer(repository.bare.parent) as server:
+        in_process(source(server))
+    assert (in_process.directory / "flow/src/model.bin").read_text() == pointer
+    assert "git-lfs pointers" in in_process.log.getvalue()
+    assert "model.bin" in in_process.log.getvalue()
+
+
 def test_reference_to_a_blob(in_process: InProcess, tmp_path: Path) -> None:
     """A tag of something that is no commit is refused in words."""
     repository = Repository(tmp_path / "git")
@@ -416,6 +485,30 @@ def test_proxy(fetcher: Fetcher, repository: Repository, authority: Authority) -
         assert len(proxy.asked) == 1
 
 
+def test_proxy_for_plain_http(
+    in_process: InProcess, server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request for plain HTTP goes to the proxy as a whole URL."""
+    with Meddler(server.url) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://ada:pw@localhost:{proxy.port}")
+        message = in_process({"type": "git", "git": {"url": "http://git.invalid/flows.git"}})
+    assert message["files"] == 61
+    assert proxy.requests[0].path == "http://git.invalid/flows.git/git-upload-pack"
+    assert proxy.requests[0].headers["proxy-authorization"].startswith("Basic ")
+
+
+def test_broken_client_certificate(
+    fetcher: Fetcher, repository: Repository, authority: Authority
+) -> None:
+    """A key that is none is said to be the cause."""
+    certificate, _ = authority.client_pair("fetcher")
+    with GitServer(repository.bare.parent, authority=authority) as server:
+        secret = {"ca.crt": authority.pem, "tls.crt": certificate, "tls.key": "no key"}
+        result = fetcher(source(server), secret=secret)
+    assert result.reason == "AuthenticationFailed"
+    assert "tls.key" in result.message["message"]
+
+
 def test_client_certificate(fetcher: Fetcher, repository: Repository, authority: Authority) -> None:
     """A server that wants a client certificate gets the one of the Secret."""
     certificate, key = authority.client_pair("fetcher")
@@ -459,19 +552,17 @@ def cut(answer: Answer, after: int) -> None:
 
 
 def pack_size(server: GitServer, repository: Repository) -> int:
-    """About how many bytes the answer with the pack has."""
-    wanted = repository.git("rev-parse", "main")
+    """How many bytes the answer with the pack has, without the packet that ends it."""
     sizes: list[int] = []
 
     def meddle(answer: Answer) -> None:
-        pieces = list(answer.body)
-        sizes.append(sum(map(len, pieces)))
-        answer.body = iter(pieces)
+        whole = b"".join(answer.body)
+        sizes.append(len(whole))
+        answer.body = iter([whole])
 
     with Meddler(server.url, meddle) as meddler, tempfile.TemporaryDirectory() as directory:
-        git(Path(directory), "init", "-q")
-        git(Path(directory), "fetch", "-q", "--depth", "1", f"{meddler.url}/flows.git", wanted)
-    return sizes[-1]
+        InProcess(Path(directory))(source(meddler, commit=repository.git("rev-parse", "main")))
+    return sizes[-1] - len("0000")
 
 
 def relaying(handler: type[Handler], server: GitServer) -> Server:

@@ -186,8 +186,7 @@ class Remote:
             raise UnexpectedAnswerError("the server sent no pack")
         return reader.side_band(self._say) if "side-band-64k" in words else reader.rest()
 
-    # --- requests
-    # -----------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------
 
     def _discover(self) -> None:
         """Ask what the server speaks; its answer, unlike one to a guess, decides."""
