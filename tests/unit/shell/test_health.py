@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
+
+import aiohttp
+from aiohttp import web
 
 from flow_operator.shell.cluster import Cluster
 from flow_operator.shell.errors import UnavailableError
 from flow_operator.shell.health import STUCK_SECONDS, Health
 from flow_operator.shell.liveness import SILENCE_SECONDS, Liveness
+from tests.unit.shell.conftest import serve
 
 
 class Clock:
@@ -80,3 +85,39 @@ async def test_what_is_missing_makes_it_unready_and_not_dead() -> None:
     clock.now += SILENCE_SECONDS + 1
     assert waiting.ready() == ["The CRDs are not installed: kubectl apply -f crds/"]
     assert await waiting.alive() == []
+
+
+async def test_a_watch_shows_life_when_it_opens_and_with_every_byte() -> None:
+    """Seen on the connection: kopf keeps bookmarks to itself."""
+    go = asyncio.Event()
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await go.wait()
+        await response.write(b'{"type": "BOOKMARK"}\n')
+        return response
+
+    clock = Clock()
+    liveness = Liveness(["/apis/x"], clock)
+    address, stop = await serve(stream)
+    try:
+        async with (
+            aiohttp.ClientSession(response_class=liveness.response_class()) as session,
+            session.get(f"{address}/apis/x?watch=true") as response,
+        ):
+            assert liveness.unopened() == []
+            clock.now += SILENCE_SECONDS + 1
+            assert liveness.silent() == ["/apis/x"]
+            go.set()
+            assert [chunk async for chunk in response.content.iter_chunked(100)]
+            assert liveness.silent() == []
+        liveness.restart()
+        async with (
+            aiohttp.ClientSession(response_class=liveness.response_class()) as session,
+            session.get(f"{address}/apis/x") as response,
+        ):
+            assert await response.read()
+        assert liveness.unopened() == ["/apis/x"], "a list is no watch"
+    finally:
+        await stop()

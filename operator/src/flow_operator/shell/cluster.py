@@ -124,6 +124,8 @@ class Cluster:
     async def replace_status(self, resource: Resource, read: Manifest, status: Manifest) -> None:
         """Replace the status of an object, unless it has changed since it was read.
 
+        Only the status is sent: the server takes nothing else from this request.
+
         Raises:
             ConflictError: It has changed.
             NotFoundError: It is gone.
@@ -133,7 +135,6 @@ class Cluster:
             "apiVersion": resource.api_version,
             "kind": resource.kind,
             "metadata": meta | {"uid": read["metadata"]["uid"]},
-            "spec": read.get("spec"),
             "status": status,
         }
         await self._send("PUT", resource.path(meta["namespace"], meta["name"]) + "/status", body)
