@@ -1,0 +1,70 @@
+"""`python -m tests.bench`: measure the fetcher beside its peers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tests.bench import report
+from tests.bench.cases import GROUPS, Cases
+from tests.bench.fetch import measure
+from tests.bench.places import BenchError, room
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    peers = options.peers.split(",") if options.peers else []
+    repeats = options.repeats or (2 if options.quick else 5)
+    with Cases(quick=options.quick, other=options.other) as cases:
+        chosen = cases.select(options.only or [], options.case or [])
+        measured = measure(chosen, repeats=repeats, peers=peers, room=options.room)
+    if options.output:
+        document = report.document(measured, options.room)
+        options.output.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    if not measured:
+        raise BenchError("no case has such a name")
+    for name, value in report.header(options.room).items():
+        print(f"- {name}: {value}" if options.markdown else f"{name:9} {value}")
+    print(f"- rounds: {repeats}\n" if options.markdown else f"{'rounds':9} {repeats}\n")
+    print(report.table(measured, markdown=options.markdown), end="")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Measures the fetcher beside its peers, on real servers on loopback. What it "
+        "needs is installed on first use, into the cache.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    fetch = commands.add_parser("fetch", help="whole fetches: wall, CPU, memory, traffic")
+    fetch.set_defaults(function=_fetch)
+    fetch.add_argument("--quick", action="store_true", help="small cases, two rounds")
+    fetch.add_argument("--only", action="append", choices=GROUPS, help="may be given again")
+    fetch.add_argument("--case", action="append", help="one case by name; may be given again")
+    fetch.add_argument("--repeats", type=int, metavar="N", help="rounds (default 5, quick 2)")
+    fetch.add_argument("--peers", metavar="NAME,…", help="run only these beside the fetcher")
+    fetch.add_argument("--output", type=Path, metavar="FILE", help="write all figures as JSON")
+    fetch.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    fetch.add_argument(
+        "--room", type=Path, metavar="DIR", default=room(), help="where trees go (%(default)s)"
+    )
+    fetch.add_argument(
+        "--other", type=Path, metavar="DIR", help="also run the fetcher of this distribution"
+    )
+    return parser
+
+
+def main() -> int:
+    """Run the command line; the process's exit code."""
+    options = _parser().parse_args()
+    try:
+        return int(options.function(options))
+    except BenchError as error:
+        print(f"bench: error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""Tables of what was measured: for a terminal, for the documentation, and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import platform
+import subprocess
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench import clients
+from tests.bench.fetch import Measured
+from tests.bench.figures import Ratio, Result, Verdict, ratio
+from tests.bench.places import REPOSITORY
+
+_HEAD = (
+    "client", "wall s", "lowest-highest", "CPU s", "peak MiB", "received MB", "requests",
+    "connections", "our wall", "our CPU",
+)  # fmt: skip
+_GOALS = ("case", "goal", "measured", "pairs", "")
+
+
+def header(room: Path) -> dict[str, str]:
+    """Where and when this was measured."""
+    model = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    memory = next(line for line in _lines("/proc/meminfo") if line.startswith("MemTotal"))
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": f"{len(model)} cores ({model[0].partition(': ')[2]}), "
+        f"{int(memory.split()[1]) / (1 << 20):.0f} GiB, {platform.system()} {platform.release()}",
+        "load": " ".join(_lines("/proc/loadavg")[0].split()[:3]) + " at the end",
+        "trees on": _output("stat", "-f", "-c", "%T", str(room)),
+        "python": platform.python_version(),
+        "git": _output("git", "--version").removeprefix("git version "),
+        "revision": _output("git", "-C", str(REPOSITORY), "rev-parse", "--short=12", "HEAD")
+        + _changed(),
+    }
+
+
+def table(measured: list[Measured], *, markdown: bool) -> str:
+    """Everything, for people."""
+    draw = _markdown if markdown else _plain
+    mark = "### " if markdown else "== "
+    parts = []
+    for each in measured:
+        trip = each.case.round_trip
+        link = f", round trip {trip * 1000:.0f} ms" if trip else ""
+        title = f"{mark}{each.case.name}: {each.case.title}{link}"
+        parts.append(title + "\n\n" + draw([_HEAD, *_rows(each)]))
+    goals = [_goal(each, verdict) for each in measured for verdict in each.verdicts]
+    if goals:
+        parts.append(f"{mark}Goals\n\n" + draw([_GOALS, *goals]))
+    return "\n\n".join(parts) + "\n"
+
+
+def document(measured: list[Measured], room: Path) -> dict[str, Any]:
+    """Everything, for programs; each round's figures are kept."""
+    return {
+        "header": header(room),
+        "cases": [
+            {
+                "name": each.case.name,
+                "title": each.case.title,
+                "roundTrip": each.case.round_trip,
+                "files": each.case.files,
+                "size": each.case.size,
+                "results": [dataclasses.asdict(result) for result in each.results.values()],
+                "goals": [
+                    {**dataclasses.asdict(verdict), "passed": verdict.passed}
+                    for verdict in each.verdicts
+                ],
+            }
+            for each in measured
+        ],
+    }
+
+
+def _rows(each: Measured) -> list[tuple[str, ...]]:
+    ours = each.results[clients.OURS]
+    return [_row(result, ours) for result in each.results.values()]
+
+
+def _row(result: Result, ours: Result) -> tuple[str, ...]:
+    traffic = result.traffic
+    silent = traffic is None or not traffic.connections
+    return (
+        result.client,
+        _seconds(median(result.wall)),
+        f"{_seconds(min(result.wall))}-{_seconds(max(result.wall))}",
+        _seconds(median(result.cpu)),
+        f"{result.memory / (1 << 20):.0f}",
+        "" if silent else f"{traffic.received / 1e6:.2f}",
+        "" if silent else f"{traffic.requests:,}",
+        "" if silent else f"{traffic.connections:,}",
+        "" if result is ours else _ratio(ratio(ours.wall, result.wall)),
+        "" if result is ours else _ratio(ratio(ours.cpu, result.cpu)),
+    )
+
+
+def _goal(each: Measured, verdict: Verdict) -> tuple[str, ...]:
+    goal, measured = verdict.goal, verdict.measured
+    mark = "pass" if verdict.passed else "**miss**"
+    if goal.peer is None:
+        unit = 1 << 20
+        return (
+            each.case.name,
+            f"{goal.metric} ≤ {goal.limit / unit:.0f} MiB",
+            f"{measured.value / unit:.0f} MiB",
+            "",
+            mark,
+        )
+    what = "CPU" if goal.metric == "cpu" else goal.metric
+    whose = f"{goal.peer} ({goal.case})" if goal.case else goal.peer
+    return (
+        each.case.name,
+        f"{what} ≤ {goal.limit} x {whose}",
+        f"{measured.value:.2f}",
+        f"{measured.low:.2f}-{measured.high:.2f}",
+        mark,
+    )
+
+
+def _ratio(value: Ratio) -> str:
+    return f"{value.value:.2f} ({value.low:.2f}-{value.high:.2f})"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}"
+
+
+def _plain(rows: list[tuple[str, ...]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ).replace("**miss**", "  MISS  ")
+
+
+def _markdown(rows: list[tuple[str, ...]]) -> str:
+    rule = ("---",) + ("---:",) * (len(rows[0]) - 1)
+    return "\n".join("| " + " | ".join(row) + " |" for row in (rows[0], rule, *rows[1:]))
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines()
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _changed() -> str:
+    """Says so when the fetcher is not the one of that commit."""
+    status = _output("git", "-C", str(REPOSITORY), "status", "--porcelain", "--", "fetcher")
+    return " with changes" if status else ""
