@@ -82,5 +82,5 @@ readOnlyRootFilesystem: {{ .Values.runs.podSecurity.readOnlyRootFilesystem }}
   verbs: [list, watch]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create]
+  verbs: [list, create]
 {{- end }}

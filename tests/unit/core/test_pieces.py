@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from flow_operator.api.v1alpha1 import FlowDeploymentSpec, FlowRun, Reason
 from flow_operator.core import names
+from flow_operator.core.durations import human_duration
 from flow_operator.core.job import build_job
 from flow_operator.core.messages import read_fetch, read_flow
 from flow_operator.core.plan import message_budget
-from flow_operator.core.runstatus import human_duration
 from flow_operator.core.settings import Settings
 from flow_operator.core.spechash import spec_hash
 from tests.unit.core.world import COMMIT, deployment, flow_run

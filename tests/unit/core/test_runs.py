@@ -109,16 +109,6 @@ def test_phases_follow_the_pod(world: World) -> None:
             "ContainerStartFailed",
             "no python3",
         ),
-        (
-            pod(
-                FETCHED,
-                terminated(143),
-                "Failed",
-                [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}],
-            ),
-            "Disrupted",
-            "EvictionByEvictionAPI",
-        ),
     ],
 )
 def test_each_failure_has_its_reason(

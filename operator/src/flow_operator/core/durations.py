@@ -33,3 +33,13 @@ def parse_moment(text: str) -> datetime:
 def format_moment(moment: datetime) -> str:
     """Return a moment as Kubernetes writes it: UTC, whole seconds, Z."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def human_duration(seconds: float) -> str:
+    """Return a duration as kubectl prints it: 42s, 1m12s, 3h5m."""
+    whole = max(int(seconds), 0)
+    hours, rest = divmod(whole, 3600)
+    minutes, secs = divmod(rest, 60)
+    if hours:
+        return f"{hours}h{minutes}m"
+    return f"{minutes}m{secs}s" if minutes else f"{secs}s"

@@ -20,8 +20,17 @@ TERMINATION_LOG = "/dev/termination-log"
 USER_ID = 65532
 
 
-def build_job(run: FlowRun, attempt: int, settings: Settings) -> dict[str, Any]:
+def build_job(
+    run: FlowRun, attempt: int, settings: Settings, *, seconds: int | None = None
+) -> dict[str, Any]:
     """Return the Job of an attempt, from the run's snapshot and the settings alone.
+
+    Args:
+        run: The run.
+        attempt: Number of the attempt.
+        settings: The administrator's settings.
+        seconds: How long the Pod may run. The kubelet sees to it, whether the operator is up or
+            not, and keeps the Pod for its story.
 
     Raises:
         ValueError: The run has no readable `status.resolvedSpec`.
@@ -76,14 +85,18 @@ def build_job(run: FlowRun, attempt: int, settings: Settings) -> dict[str, Any]:
                     "labels": labels,
                     "annotations": {**annotations, names.ANNOTATION_PLAN: encode_plan(plan)},
                 },
-                "spec": _pod(run, spec, attempt, settings),
+                "spec": _pod(run, spec, attempt, settings, seconds),
             },
         },
     }
 
 
 def _pod(
-    run: FlowRun, spec: FlowDeploymentSpec, attempt: int, settings: Settings
+    run: FlowRun,
+    spec: FlowDeploymentSpec,
+    attempt: int,
+    settings: Settings,
+    seconds: int | None,
 ) -> dict[str, Any]:
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -93,6 +106,10 @@ def _pod(
         "containers": [_flow(run, spec, attempt, settings)],
         "volumes": _volumes(spec),
     }
+    if seconds is not None:
+        pod["activeDeadlineSeconds"] = seconds
+    if spec.termination_grace_period_seconds is not None:
+        pod["terminationGracePeriodSeconds"] = spec.termination_grace_period_seconds
     if spec.service_account_name:
         pod["serviceAccountName"] = spec.service_account_name
     else:

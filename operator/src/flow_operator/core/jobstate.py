@@ -75,6 +75,11 @@ def _job_outcome(status: dict[str, Any]) -> Outcome | None:
             continue
         if condition.get("type") == "Complete":
             return Outcome(Reason.SUCCEEDED)
+        if condition.get("type") == "Failed" and condition.get("reason") == "PodFailurePolicy":
+            return Outcome(
+                Reason.DISRUPTED,
+                f"The cluster took the Pod away: {shorten(condition.get('message', ''), 512)}",
+            )
         if condition.get("type") == "Failed":
             return Outcome(
                 Reason.POD_LOST,
@@ -82,3 +87,28 @@ def _job_outcome(status: dict[str, Any]) -> Outcome | None:
                 f"({condition.get('reason', '')}: {shorten(condition.get('message', ''), 512)})",
             )
     return None
+
+
+def refused_pod(job: JobState, events: list[dict[str, Any]]) -> Problem | None:
+    """Return why a Job has no Pod, in the words of whoever refused it.
+
+    The Job's own status does not say; the Job controller tells it in Events alone.
+    """
+    if job.has_pod or job.suspended:
+        return None
+    failed = [
+        event
+        for event in events
+        if event.get("reason") == "FailedCreate" and event.get("type") == "Warning"
+    ]
+    newest = max(failed, key=_event_time, default=None)
+    if newest is None:
+        return None
+    return Problem(
+        Reason.ADMISSION_DENIED,
+        f"The Pod is refused: {shorten(newest.get('message', ''), 1024)}",
+    )
+
+
+def _event_time(event: dict[str, Any]) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")

@@ -150,6 +150,12 @@ def _outcome(
             f"The cluster took the Pod away ({disruption.get('reason', 'unknown')}): "
             f"{shorten(disruption.get('message', ''), 512)}",
         )
+    if status["phase"] == "Failed" and status.get("reason") == "DeadlineExceeded":
+        return Outcome(
+            Reason.ATTEMPT_DEADLINE_EXCEEDED,
+            "The attempt was stopped for it took longer than it may. Raise "
+            "spec.attemptDeadlineSeconds, or spec.activeDeadlineSeconds if that is shorter.",
+        )
     if fetch and not fetch.succeeded:
         return Outcome(fetch.reason, fetch.message)
     if flow_end:

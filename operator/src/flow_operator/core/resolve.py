@@ -6,7 +6,14 @@ from flow_operator.api.v1alpha1 import FlowDeployment, FlowDeploymentSpec, FlowR
 from flow_operator.core.settings import Settings
 from flow_operator.core.spechash import POD_FIELDS
 
-LIFE_FIELDS = {"pending_deadline_seconds", "starting_deadline_seconds"}
+LIFE_FIELDS: set[str] = {
+    "pending_deadline_seconds",
+    "starting_deadline_seconds",
+    "active_deadline_seconds",
+    "attempt_deadline_seconds",
+    "termination_grace_period_seconds",
+    "retries",
+}
 """The fields of the spec that a run is led by, beside those of its Pods."""
 
 

@@ -1,7 +1,7 @@
 """What to do about one FlowRun: take it up, make its next Job, follow that, end it."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,11 +10,27 @@ from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun, Phase, Reason
 from flow_operator.api.v1alpha1.flowrun import Attempt
 from flow_operator.core import names, runstatus
 from flow_operator.core.conditions import shorten
-from flow_operator.core.decision import Action, CreateJob, Decision, Refusal, SuspendJob
+from flow_operator.core.deadlines import (
+    MAX_DISRUPTIONS,
+    WAITED_FOR,
+    attempt_seconds,
+    next_attempt_time,
+    pending_deadline,
+    retries_of,
+    run_deadline,
+)
+from flow_operator.core.decision import (
+    Action,
+    CreateJob,
+    Decision,
+    DeleteRun,
+    Refusal,
+    SuspendJob,
+)
 from flow_operator.core.gate import expired_in_queue, expiry_in_queue, held_by_deployment
 from flow_operator.core.invalid import parameters_problem, problems_of, tick_problem
 from flow_operator.core.job import build_job
-from flow_operator.core.jobstate import JobState, read_job
+from flow_operator.core.jobstate import JobState, read_job, refused_pod
 from flow_operator.core.podstate import Outcome, Problem
 from flow_operator.core.resolve import resolve_spec
 from flow_operator.core.runstate import (
@@ -22,16 +38,11 @@ from flow_operator.core.runstate import (
     is_finished,
     is_queued,
     last_attempt,
-    pending_deadline,
-    retry_time,
 )
 from flow_operator.core.settings import Settings
 
 _POLL_SECONDS = 5.0
 _QUEUE_SECONDS = 30.0
-
-WAITED_FOR = frozenset({Reason.SECRET_NOT_FOUND})
-"""Ends of an attempt that may heal: the run tries again until its pending deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,7 @@ class RunView:
         deployment: The FlowDeployment that it names, if that exists.
         job: The Job of its current attempt (`current_attempt`), if that exists.
         pods: The Pods of that Job.
+        events: Events about that Job, read when it has no Pod for a while.
         held: Why the operator as a whole has no room for the run yet, if it has none.
     """
 
@@ -50,6 +62,7 @@ class RunView:
     deployment: dict[str, Any] | None = None
     job: dict[str, Any] | None = None
     pods: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     held: str | None = None
 
 
@@ -68,17 +81,31 @@ def decide_run(
         run = FlowRun.model_validate(view.raw)
     except ValidationError as error:
         return runstatus.unreadable(view.raw, "; ".join(problems_of(error)), now)
-    if is_finished(run) or run.metadata.deletion_timestamp:
+    if run.metadata.deletion_timestamp:
         return Decision()
+    if is_finished(run):
+        return _tidy_up(run, now)
     if view.job is not None:
-        return _follow(run, read_job(view.job, view.pods), now)
+        return _follow(run, view, read_job(view.job, view.pods), now)
     if run.spec.cancel:
-        return runstatus.finish(run, _cancelled(run, "before it ran"), now)
+        when = "between two attempts" if run.status.attempts else "before it ran"
+        return runstatus.finish(run, _cancelled(run, when), now)
     if run.status.resolved_spec is None:
         return _take_up(run, view, now, settings)
     if is_queued(run):
         return _queue(run, view, now)
     return _next_job(run, now, settings, refusal)
+
+
+def _tidy_up(run: FlowRun, now: datetime) -> Decision:
+    """Delete a run that says when; those of the operator are their deployment's business."""
+    ttl, ended = run.spec.ttl_seconds_after_finished, run.status.completion_time
+    if ttl is None or ended is None or run.metadata.controller():
+        return Decision()
+    left = (ended + timedelta(seconds=ttl) - now).total_seconds()
+    if left > 0:
+        return Decision(requeue_after=left)
+    return Decision((DeleteRun(run.metadata.name, run.metadata.uid),))
 
 
 def _take_up(run: FlowRun, view: RunView, now: datetime, settings: Settings) -> Decision:
@@ -120,69 +147,115 @@ def _held(run: FlowRun, view: RunView) -> str | None:
 
 
 def _next_job(run: FlowRun, now: datetime, settings: Settings, refusal: Refusal | None) -> Decision:
-    last, deadline = last_attempt(run), pending_deadline(run)
+    last = last_attempt(run)
     if last and last.completion_time is None:
         lost = Outcome(
             Reason.JOB_DELETED,
             f"Job {last.job_name} was deleted before it ended. Create another FlowRun to run again",
         )
         return runstatus.finish(run, lost, now)
+    if _is_over(run, now):
+        return runstatus.finish(run, _out_of_time(run), now)
     if refusal:
         if refusal.final:
             return runstatus.finish(run, Outcome(Reason(refusal.reason), refusal.message), now)
         return _wait(run, Problem(Reason(refusal.reason), refusal.message), now)
     if last:
-        if deadline and now >= deadline:
-            return runstatus.finish(
-                run, Outcome(Reason(last.reason or Reason.FETCH_FAILED), last.message or ""), now
-            )
-        due = retry_time(last)
+        deadline = pending_deadline(run)
+        if last.reason in WAITED_FOR and deadline and now >= deadline:
+            return runstatus.finish(run, Outcome(Reason(last.reason), last.message or ""), now)
+        due = next_attempt_time(run, last)
         if now < due:
             return Decision(requeue_after=(due - now).total_seconds())
     try:
-        job = build_job(run, current_attempt(run), settings)
+        seconds = attempt_seconds(run, now)
+        job = build_job(run, current_attempt(run), settings, seconds=seconds)
     except (ValidationError, ValueError) as error:
         problem = f"status.resolvedSpec cannot be read by this release: {error}"
         return runstatus.finish(run, Outcome(Reason.INVALID_SPEC, problem), now)
     return Decision((CreateJob(job),))
 
 
-def _follow(run: FlowRun, job: JobState, now: datetime) -> Decision:
+def _follow(run: FlowRun, view: RunView, job: JobState, now: datetime) -> Decision:
     """Bring the status up to what Job and Pod say, and end or retry the run when they ended."""
     attempt = runstatus.observed_attempt(run, job)
     if job.outcome:
         return _ended(run, attempt, job, job.outcome, now)
     if run.spec.cancel:
-        return _cancel(run, attempt, job, now)
+        return _stopping(run, attempt, job, _cancelled(run, "while it ran"), now)
+    if _is_over(run, now):
+        return _stopping(run, attempt, job, _out_of_time(run), now)
 
-    deadline = pending_deadline(run)
-    stuck = job.problem or (_no_pod(job) if job.phase is Phase.PENDING else None)
+    deadline = pending_deadline(run, job.created)
+    problem = job.problem or refused_pod(job, view.events)
+    stuck = problem or (_no_pod(job) if job.phase is Phase.PENDING else None)
     if stuck and deadline and now >= deadline:
-        reason = job.problem.reason if job.problem else Reason.PENDING_DEADLINE_EXCEEDED
+        reason = problem.reason if problem else Reason.PENDING_DEADLINE_EXCEEDED
         outcome = Outcome(reason, f"{stuck.message} (waited for spec.pendingDeadlineSeconds)")
         return runstatus.finish(run, outcome, now, attempt=attempt, before=_stop(job))
-    remaining = (deadline - now).total_seconds() if stuck and deadline else None
-    return runstatus.progress(run, attempt, job.phase, job.problem, now, requeue_after=remaining)
+    ends = [end for end in (deadline if stuck else None, run_deadline(run)) if end]
+    remaining = min(((end - now).total_seconds() for end in ends), default=None)
+    return runstatus.progress(run, attempt, job.phase, problem, now, requeue_after=remaining)
 
 
 def _ended(
     run: FlowRun, attempt: Attempt, job: JobState, outcome: Outcome, now: datetime
 ) -> Decision:
-    if run.spec.cancel and not outcome.succeeded:
-        outcome = _cancelled(run, "while it ran")
-    deadline = pending_deadline(run)
-    if outcome.reason in WAITED_FOR and deadline and now < deadline:
-        return runstatus.retry(run, attempt, outcome, now)
+    """End the run with its attempt, unless another attempt may end better."""
     result = job.result if outcome.succeeded else None
-    return runstatus.finish(run, outcome, now, attempt=attempt, result=result)
+    if outcome.succeeded:
+        return runstatus.finish(run, outcome, now, attempt=attempt, result=result)
+    if run.spec.cancel:
+        outcome = _cancelled(run, "while it ran")
+    elif _is_over(run, now):
+        if job.suspended or outcome.reason is Reason.ATTEMPT_DEADLINE_EXCEEDED:
+            outcome = _out_of_time(run)
+    elif again := _again(run, attempt, job, outcome, now):
+        return again
+    return runstatus.finish(run, outcome, now, attempt=attempt)
 
 
-def _cancel(run: FlowRun, attempt: Attempt, job: JobState, now: datetime) -> Decision:
+def _again(
+    run: FlowRun, attempt: Attempt, job: JobState, outcome: Outcome, now: datetime
+) -> Decision | None:
+    """Return the decision to try again, if that is what is to be done."""
+    if outcome.reason in WAITED_FOR:
+        deadline = pending_deadline(run, job.created)
+        if deadline and now < deadline:
+            return runstatus.retry(run, attempt, outcome, now)
+    if outcome.reason is Reason.DISRUPTED:
+        count = (run.status.disruptions or 0) + 1
+        if count <= MAX_DISRUPTIONS:
+            return runstatus.retry(run, attempt, outcome, now, disruptions=count)
+    spec, count = retries_of(run), (run.status.retries or 0) + 1
+    if spec and count <= spec.limit and spec.covers(outcome.reason):
+        return runstatus.retry(run, attempt, outcome, now, retries=count)
+    return None
+
+
+def _stopping(
+    run: FlowRun, attempt: Attempt, job: JobState, outcome: Outcome, now: datetime
+) -> Decision:
+    """Stop the Pod, which has its grace period, and end the run once it is gone."""
     if job.suspended and not job.has_pod:
-        return runstatus.finish(run, _cancelled(run, "while it ran"), now, attempt=attempt)
-    stopping = Problem(Reason.CANCELLED, "Stopping: waiting for the Pod to end")
+        return runstatus.finish(run, outcome, now, attempt=attempt)
+    stopping = Problem(outcome.reason, "Stopping: waiting for the Pod to end")
     return runstatus.progress(
         run, attempt, job.phase, stopping, now, before=_stop(job), requeue_after=_POLL_SECONDS
+    )
+
+
+def _is_over(run: FlowRun, now: datetime) -> bool:
+    deadline = run_deadline(run)
+    return deadline is not None and now >= deadline
+
+
+def _out_of_time(run: FlowRun) -> Outcome:
+    last = last_attempt(run)
+    before = f" The last attempt had ended: {last.message}" if last and last.message else ""
+    return Outcome(
+        Reason.DEADLINE_EXCEEDED,
+        f"The run took longer than spec.activeDeadlineSeconds allows. Raise that.{before}",
     )
 
 

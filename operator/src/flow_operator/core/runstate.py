@@ -1,12 +1,7 @@
-"""What a FlowRun says of itself: its current attempt, its pin, its deadlines."""
-
-from datetime import datetime, timedelta
+"""What a FlowRun says of itself: where it is, its current attempt, its pin."""
 
 from flow_operator.api.v1alpha1 import FlowRun, Phase
-from flow_operator.api.v1alpha1.flowdeployment import DEFAULT_PENDING_DEADLINE_SECONDS
 from flow_operator.api.v1alpha1.flowrun import Attempt
-
-_MAX_BACKOFF_SECONDS = 60.0
 
 
 def is_finished(run: FlowRun) -> bool:
@@ -37,23 +32,6 @@ def current_attempt(run: FlowRun) -> int:
     return last.number + 1 if last.completion_time else last.number
 
 
-def retry_time(attempt: Attempt) -> datetime:
-    """Return when the next attempt is due: 2 s after this one, then twice as long each time."""
-    if attempt.completion_time is None:
-        raise ValueError(f"attempt {attempt.number} has not ended")
-    seconds = min(2.0 ** min(attempt.number, 10), _MAX_BACKOFF_SECONDS)
-    return attempt.completion_time + timedelta(seconds=seconds)
-
-
 def pinned_revision(run: FlowRun) -> str | None:
     """Return the revision that the next attempt must fetch: the one asked for, or the one seen."""
     return run.spec.revision or run.status.revision
-
-
-def pending_deadline(run: FlowRun) -> datetime | None:
-    """Return until when the run may wait for what is not there yet."""
-    since = run.status.start_time or run.metadata.creation_timestamp
-    if since is None:
-        return None
-    seconds = (run.status.resolved_spec or {}).get("pendingDeadlineSeconds")
-    return since + timedelta(seconds=seconds or DEFAULT_PENDING_DEADLINE_SECONDS)

@@ -15,13 +15,18 @@ from flow_operator.api.v1alpha1.conditions import ConditionType
 from flow_operator.api.v1alpha1.flowrun import Attempt, StageSeconds
 from flow_operator.core import names
 from flow_operator.core.conditions import MAX_MESSAGE, make_condition, shorten
+from flow_operator.core.deadlines import retry_time
 from flow_operator.core.decision import Action, Decision, EmitEvent, WriteStatus
+from flow_operator.core.durations import human_duration
 from flow_operator.core.jobstate import JobState
 from flow_operator.core.podstate import Outcome, Problem
-from flow_operator.core.runstate import last_attempt, pinned_revision, retry_time
+from flow_operator.core.runstate import last_attempt, pinned_revision
 
 MAX_ATTEMPTS = 64
 """How many attempts the status keeps; the oldest go first."""
+
+_SAID_AT_THE_END = (Reason.CANCELLED, Reason.REPLACED, Reason.DEADLINE_EXCEEDED)
+"""Reasons for stopping a run; the Event about its end gives them."""
 
 _PHASE_MESSAGES = {
     Phase.PENDING: "Waiting for the Pod to start",
@@ -82,20 +87,42 @@ def progress(
     events = []
     if not run.status.attempts or run.status.attempts[-1].number != attempt.number:
         events.append(_normal(run, "JobCreated", f"Created Job {attempt.job_name}", attempt.number))
-    if problem and problem.reason is not Reason.CANCELLED and not _said(run, problem.reason):
+    if problem and problem.reason not in _SAID_AT_THE_END and not _said(run, problem.reason):
         events.append(_warning(run, problem.reason, problem.message, attempt.number))
     return _decide(run, status, events, requeue_after, before)
 
 
-def retry(run: FlowRun, attempt: Attempt, outcome: Outcome, now: datetime) -> Decision:
-    """Record that an attempt ended, and that another one follows."""
+def retry(
+    run: FlowRun,
+    attempt: Attempt,
+    outcome: Outcome,
+    now: datetime,
+    *,
+    retries: int = 0,
+    disruptions: int = 0,
+) -> Decision:
+    """Record that an attempt ended, and that another one follows.
+
+    Args:
+        run: The run.
+        attempt: The attempt.
+        outcome: How it ended.
+        now: The time, in UTC.
+        retries: How many retries there are now; none: the number stays.
+        disruptions: The same for disruptions.
+    """
     ended = _ended(attempt, outcome, now)
-    seconds = max((retry_time(ended) - now).total_seconds(), 0.0)
+    counts = {
+        "retries": retries or run.status.retries or 0,
+        "disruptions": disruptions or run.status.disruptions or 0,
+    }
+    seconds = max((retry_time(run, ended, **counts) - now).total_seconds(), 0.0)
     message = (
         f"{outcome.message} (attempt {attempt.number}; the next one follows in {seconds:.0f} s)"
     )
     status = _status(run, Phase.PENDING, _unknown(run, outcome.reason, message, now), now)
     _record(run, status, ended)
+    status |= {name: count for name, count in counts.items() if count}
     events = [_warning(run, outcome.reason, message, attempt.number)]
     return _decide(run, status, events, seconds)
 
@@ -171,16 +198,6 @@ def observed_attempt(run: FlowRun, job: JobState) -> Attempt:
         "seconds": _seconds(job),
     }
     return Attempt(**{name: value for name, value in fields.items() if value is not None})
-
-
-def human_duration(seconds: float) -> str:
-    """Return a duration as kubectl prints it: 42s, 1m12s, 3h5m."""
-    whole = max(int(seconds), 0)
-    hours, rest = divmod(whole, 3600)
-    minutes, secs = divmod(rest, 60)
-    if hours:
-        return f"{hours}h{minutes}m"
-    return f"{minutes}m{secs}s" if minutes else f"{secs}s"
 
 
 def _final_phase(outcome: Outcome) -> Phase:

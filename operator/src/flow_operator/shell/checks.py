@@ -14,7 +14,7 @@ PERMISSIONS: dict[tuple[str, str], tuple[str, ...]] = {
     (GROUP, "flowruns/status"): ("update",),
     ("batch", "jobs"): ("get", "list", "watch", "create", "patch"),
     ("", "pods"): ("list", "watch"),
-    ("", "events"): ("create",),
+    ("", "events"): ("list", "create"),
 }
 """All that the operator does, by API group and resource. It has no use for anything else."""
 

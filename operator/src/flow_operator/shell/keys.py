@@ -37,9 +37,10 @@ def keys_of_deployment(deployment: Mapping[str, Any]) -> Iterator[Key]:
 
 
 def keys_of_run(run: Mapping[str, Any]) -> Iterator[Key]:
-    """Yield what a change of a FlowRun is about: itself unless it has ended, and its deployment."""
+    """Yield what a change of a FlowRun is about: itself unless it is done with, its deployment."""
     meta = run["metadata"]
-    if not (run.get("status") or {}).get("completionTime"):
+    ended = (run.get("status") or {}).get("completionTime")
+    if not ended or (run.get("spec") or {}).get("ttlSecondsAfterFinished") is not None:
         yield run_key(meta["namespace"], meta["name"])
     deployment = ((run.get("spec") or {}).get("deploymentRef") or {}).get("name")
     if deployment:

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,10 +11,12 @@ from flow_operator.api.v1alpha1 import FlowRun
 from flow_operator.core import names
 from flow_operator.core.runs import RunView
 from flow_operator.core.runstate import current_attempt, is_finished, is_started
-from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Cluster
+from flow_operator.shell.cluster import EVENTS, FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Cluster
 from flow_operator.shell.keys import Key
 
 logger = logging.getLogger(__name__)
+
+_POD_IS_LATE = timedelta(seconds=5)
 
 RUNS_OF_DEPLOYMENT = "spec.deploymentRef.name"
 """The field of a FlowRun that the CRD makes selectable."""
@@ -47,7 +50,8 @@ async def observe_run(cluster: Cluster, key: Key) -> RunView | None:
     """Return a run and what it stands on; None when it is gone.
 
     Reads: one of a run that has ended; two of one that is new (its deployment), or that has no
-    Job yet; three of one that has (the Job and its Pods).
+    Job yet; three of one that has (the Job and its Pods), and one more while the Job has no Pod
+    though it should (the Events that say why).
     """
     raw = await cluster.find(FLOW_RUNS, key.namespace, key.name)
     if raw is None:
@@ -67,7 +71,20 @@ async def observe_run(cluster: Cluster, key: Key) -> RunView | None:
     labels = f"{names.LABEL_RUN_UID}={run.metadata.uid},{names.LABEL_ATTEMPT}={attempt}"
     pods = await cluster.list(PODS, key.namespace, labels=labels)
     uid = job["metadata"]["uid"]
-    return RunView(raw, job=job, pods=[pod for pod in pods if controller_uid(pod) == uid])
+    pods = [pod for pod in pods if controller_uid(pod) == uid]
+    events: list[dict[str, Any]] = []
+    if not pods and _should_have_a_pod(job):
+        fields = f"involvedObject.uid={uid},reason=FailedCreate"
+        events = await cluster.list(EVENTS, key.namespace, fields=fields)
+    return RunView(raw, job=job, pods=pods, events=events)
+
+
+def _should_have_a_pod(job: dict[str, Any]) -> bool:
+    """Tell whether a Job is old enough for its lack of a Pod to be a problem."""
+    if job["spec"].get("suspend") or (job.get("status") or {}).get("conditions"):
+        return False
+    created = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
+    return datetime.now(UTC) - created > _POD_IS_LATE
 
 
 def controller_uid(manifest: dict[str, Any]) -> str | None:

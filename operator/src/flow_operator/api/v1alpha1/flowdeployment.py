@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from flow_operator.api.rules import Rule, exactly_one, matching, rules, without
 from flow_operator.api.v1alpha1.conditions import Condition
+from flow_operator.api.v1alpha1.lifecycle import Retries
 from flow_operator.api.v1alpha1.meta import DNS_SUBDOMAIN, LocalObjectReference, Model, ObjectMeta
 from flow_operator.api.v1alpha1.pod import (
     EnvFromSource,
@@ -214,6 +215,44 @@ class FlowDeploymentSpec(Model):
         ),
         ge=1,
         le=31_536_000,
+        json_schema_extra={"format": "int32"},
+    )
+    retries: Retries | None = Field(
+        default=None,
+        description=(
+            "Whether failed attempts are followed by others. Unset: no. That the cluster took the "
+            "Pod away (a drain, a preemption) is followed by another attempt in any case, up to "
+            "ten times, and does not count."
+        ),
+    )
+    active_deadline_seconds: int | None = Field(
+        default=None,
+        description=(
+            "How long, in seconds, a run may take, all its attempts and the waits between them "
+            "together; time in the queue does not count. Then it is stopped and fails."
+        ),
+        ge=1,
+        le=31_536_000,
+        json_schema_extra={"format": "int32"},
+    )
+    attempt_deadline_seconds: int | None = Field(
+        default=None,
+        description=(
+            "How long, in seconds, one attempt may take from when its Pod is on a node. Then it "
+            "is stopped, and tried again if retries say so."
+        ),
+        ge=1,
+        le=31_536_000,
+        json_schema_extra={"format": "int32"},
+    )
+    termination_grace_period_seconds: int | None = Field(
+        default=None,
+        description=(
+            "How long, in seconds, the code has to end after SIGTERM when its run is cancelled, "
+            "replaced or out of time. Unset: 30."
+        ),
+        ge=1,
+        le=86_400,
         json_schema_extra={"format": "int32"},
     )
     ttl_seconds_after_finished: int | None = Field(

@@ -97,6 +97,7 @@ class FlowRunSpec(Model):
             immutable("env", _ANOTHER),
             immutable("revision", _ANOTHER),
             immutable("trigger", _ANOTHER),
+            immutable("ttlSecondsAfterFinished", _ANOTHER),
             Rule(
                 cel=(
                     "!(has(oldSelf.cancel) && oldSelf.cancel) || (has(self.cancel) && self.cancel)"
@@ -141,6 +142,16 @@ class FlowRunSpec(Model):
     )
     trigger: Trigger | None = Field(
         default=None, description="Why the run exists; unset means that somebody created it."
+    )
+    ttl_seconds_after_finished: int | None = Field(
+        default=None,
+        description=(
+            "After how many seconds the finished run deletes itself, with its Jobs, Pods and "
+            "logs. Unset: never; that of the deployment is for the runs that the operator starts."
+        ),
+        ge=0,
+        le=31_536_000,
+        json_schema_extra={"format": "int32"},
     )
     cancel: bool = Field(
         default=False, description="Stops the run. The only field that can be edited, once."
@@ -218,6 +229,18 @@ class FlowRunStatus(Model):
     )
     attempts: list[Attempt] | None = Field(
         default=None, description="The Jobs of the run, oldest first.", max_length=64
+    )
+    retries: int | None = Field(
+        default=None,
+        description="How many attempts followed a failed one, of those that spec.retries allows.",
+        ge=0,
+        json_schema_extra={"format": "int32"},
+    )
+    disruptions: int | None = Field(
+        default=None,
+        description="How many attempts followed one that the cluster took away.",
+        ge=0,
+        json_schema_extra={"format": "int32"},
     )
     resolved_spec: dict[str, Any] | None = Field(
         default=None,
