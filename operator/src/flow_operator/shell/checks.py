@@ -35,16 +35,19 @@ async def missing(cluster: Cluster, namespaces: Iterable[str | None]) -> list[st
         resource.plural not in kinds for resource in WATCHED if resource.api_version == API_VERSION
     ):
         return ["The CRDs are not installed: kubectl apply -f crds/"]
-    wanted = [
-        (verb, group, resource, namespace)
-        for (group, resource), verbs in PERMISSIONS.items()
-        for verb in verbs
-        for namespace in namespaces
-    ]
-    allowed = await asyncio.gather(*(cluster.may(*permission) for permission in wanted))
-    return [
-        f"RBAC: the operator may not {verb} {resource}{f'.{group}' if group else ''} "
-        + (f"in namespace {namespace}" if namespace else "in all namespaces")
-        for (verb, group, resource, namespace), yes in zip(wanted, allowed, strict=True)
-        if not yes
-    ]
+    return [line for namespace in namespaces for line in await _denied(cluster, namespace)]
+
+
+async def _denied(cluster: Cluster, namespace: str | None) -> list[str]:
+    """Return a line for each resource of which the operator may not do all that it must."""
+    where = f"in namespace {namespace}" if namespace else "in all namespaces"
+    lines = []
+    for (group, resource), verbs in PERMISSIONS.items():
+        allowed = await asyncio.gather(
+            *(cluster.may(verb, group, resource, namespace) for verb in verbs)
+        )
+        denied = [verb for verb, yes in zip(verbs, allowed, strict=True) if not yes]
+        if denied:
+            name = f"{resource} of {group}" if group else resource
+            lines.append(f"RBAC: the operator may not {', '.join(denied)} {name} {where}")
+    return lines

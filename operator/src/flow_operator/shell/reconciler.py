@@ -1,4 +1,13 @@
-"""One level-based reconcile: read what is there, decide, write what is missing."""
+"""One level-based reconcile: read what is there, decide, write what is missing.
+
+A run that succeeds at its first attempt costs 15 writes. Two creates make it (FlowRun, Job). The
+status of the FlowRun is written five times (taken up, Job created, fetching, running, ended), and
+so is the deployment's (the trigger, then the run as pending, fetching, running, ended). Three are
+Events (FlowRun created, Job created, ended). Changes that come together are written together.
+
+Reads, each time something changes: two for a deployment; for a run one when it has ended, two
+before its Job exists, three from then on. About forty for a whole run; nothing at rest.
+"""
 
 import logging
 from datetime import UTC, datetime
