@@ -100,6 +100,7 @@ def server(cluster: Cluster) -> Iterator[Server]:
         _scale(cluster, operator, 0)
     cluster.run("apply", "--server-side", "--force-conflicts", "-f", CRDS)
     cluster.run("wait", "--for=condition=Established", "crd", *(kind.crd_name for kind in KINDS))
+    cluster.run("api-resources", "--api-group", GROUP)  # kubectl forgets what it knew before
     cluster.run("create", "namespace", NAMESPACE)
     yield Server(cluster)
     cluster.run("delete", "namespace", NAMESPACE, "--wait=false")
