@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Collection
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import kopf
@@ -59,7 +59,10 @@ async def watch(
     watcher = _Watcher(connection, namespaces, pass_on, liveness)
 
     def work() -> None:
-        why = watcher.run()
+        try:
+            why = watcher.run()
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(tell, why)
 
@@ -110,6 +113,9 @@ class _Watcher:
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
             standalone=True,
+            # Peering is off; without this kopf would look up the user's name, which in a container
+            # with an arbitrary user ID there is none of.
+            identity=cast("Any", "flow-operator"),
         )
         stopped = asyncio.create_task(self._stopped.wait())
         done, _ = await asyncio.wait({*tasks, stopped}, return_when=asyncio.FIRST_COMPLETED)
