@@ -59,6 +59,12 @@ defaultImage: {{ .Values.runs.defaultImage | quote }}
 {{- with .Values.runs.imagePullPolicy }}
 imagePullPolicy: {{ . }}
 {{- end }}
+{{- with .Values.runs.maxActive }}
+maxActiveRuns: {{ . }}
+{{- end }}
+{{- with .Values.runs.maxActivePerNamespace }}
+maxActiveRunsPerNamespace: {{ . }}
+{{- end }}
 setIDs: {{ .Values.runs.podSecurity.setIDs }}
 readOnlyRootFilesystem: {{ .Values.runs.podSecurity.readOnlyRootFilesystem }}
 {{- end }}

@@ -208,6 +208,8 @@ def test_every_setting_can_be_changed() -> None:
         "fetcher.resources.limits.memory=1Gi",
         "runs.defaultImage=r.example/python:3",
         "runs.imagePullPolicy=Never",
+        "runs.maxActive=500",
+        "runs.maxActivePerNamespace=50",
         "runs.podSecurity.setIDs=false",
         "runs.podSecurity.readOnlyRootFilesystem=false",
     )
@@ -220,6 +222,8 @@ def test_every_setting_can_be_changed() -> None:
         },
         "defaultImage": "r.example/python:3",
         "imagePullPolicy": "Never",
+        "maxActiveRuns": 500,
+        "maxActiveRunsPerNamespace": 50,
         "setIDs": False,
         "readOnlyRootFilesystem": False,
     }

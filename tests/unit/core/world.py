@@ -1,6 +1,7 @@
 """Objects as an API server would have them, and a small world that decisions act on."""
 
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -18,10 +19,12 @@ from flow_operator.core.decision import (
     WriteStatus,
 )
 from flow_operator.core.deployments import decide_deployment
+from flow_operator.core.ledger import Ledger
 from flow_operator.core.names import job_name
-from flow_operator.core.runs import RunView, decide_run
+from flow_operator.core.runs import RunView, decide_run, may_start
 from flow_operator.core.runstate import current_attempt
 from flow_operator.core.settings import Settings
+from flow_operator.shell.room import entry_of
 
 T0 = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 COMMIT = "8c1f" + "0" * 36
@@ -118,7 +121,8 @@ class World:
     `budget` is how many writes succeed before the operator is killed; None: it lives.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int | None = None) -> None:
+        self.ledger = Ledger(limit, None)
         self.now = T0
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.pods: dict[str, list[dict[str, Any]]] = {}
@@ -183,7 +187,12 @@ class World:
             deepcopy(self.objects.get(("Job", name))),
             deepcopy(self.pods.get(name, [])),
         )
-        return decide_run(view, self.now, self.settings)
+        if may_start(view):
+            view = replace(view, held=self.ledger.request(entry_of(obj)))
+        decision = decide_run(view, self.now, self.settings)
+        if decision.ends_run:
+            self.ledger.leave(run.metadata.uid)
+        return decision
 
     def _apply(self, obj: dict[str, Any], decision: Decision) -> None:
         for action in decision.actions:

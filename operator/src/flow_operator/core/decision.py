@@ -71,6 +71,14 @@ class Decision:
     actions: tuple[Action, ...] = ()
     requeue_after: float | None = None
 
+    @property
+    def ends_run(self) -> bool:
+        """Whether the run that was decided on is over once this is carried out."""
+        return any(
+            isinstance(action, WriteStatus) and "completionTime" in action.status
+            for action in self.actions
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

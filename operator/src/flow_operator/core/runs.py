@@ -37,6 +37,7 @@ from flow_operator.core.runstate import (
     current_attempt,
     is_finished,
     is_queued,
+    is_started,
     last_attempt,
 )
 from flow_operator.core.settings import Settings
@@ -95,6 +96,22 @@ def decide_run(
     if is_queued(run):
         return _queue(run, view, now)
     return _next_job(run, now, settings, refusal)
+
+
+def may_start(view: RunView) -> bool:
+    """Tell whether a run would go ahead now if the operator as a whole has room for it."""
+    try:
+        run = FlowRun.model_validate(view.raw)
+    except ValidationError:
+        return False
+    return not (
+        is_finished(run)
+        or run.metadata.deletion_timestamp
+        or is_started(run)
+        or run.spec.cancel
+        or view.deployment is None
+        or held_by_deployment(run, view.deployment)
+    )
 
 
 def _tidy_up(run: FlowRun, now: datetime) -> Decision:

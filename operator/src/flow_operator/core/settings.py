@@ -41,6 +41,16 @@ class Settings(Model):
         default=True,
         description="Whether the main container's root file system is read-only.",
     )
+    max_active_runs: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many runs may have Pods at the same time. Unset: any number.",
+    )
+    max_active_runs_per_namespace: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many runs of one namespace may have Pods. Unset: any number.",
+    )
     fetch_resources: dict[str, Any] = Field(
         default={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         description="Compute resources of the fetch container.",

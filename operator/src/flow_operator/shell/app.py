@@ -18,6 +18,7 @@ from flow_operator.shell.liveness import Liveness
 from flow_operator.shell.queue import WorkQueue
 from flow_operator.shell.reconciler import Reconciler
 from flow_operator.shell.resync import resync
+from flow_operator.shell.room import Room
 from flow_operator.shell.watching import WatchingStoppedError, watch
 
 logger = logging.getLogger(__name__)
@@ -59,8 +60,9 @@ class _Operator:
         self._liveness = Liveness(
             resource.path(scope) for resource in WATCHED for scope in config.scopes
         )
+        self._room = Room(self._cluster, config.settings, config.scopes, self._enqueue)
         self.queue = WorkQueue[Key](
-            Reconciler(self._cluster, config.settings),
+            Reconciler(self._cluster, config.settings, self._room),
             workers=config.workers,
             expected=(ClusterError,),
         )

@@ -10,17 +10,19 @@ before its Job exists, three from then on. About forty for a whole run; nothing 
 """
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flow_operator.core.decision import CreateJob, Decision
 from flow_operator.core.deployments import decide_deployment
-from flow_operator.core.runs import decide_run
+from flow_operator.core.runs import decide_run, may_start
 from flow_operator.core.settings import Settings
 from flow_operator.shell.apply import apply
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, Cluster
 from flow_operator.shell.errors import ConflictError, NamespaceGoneError
 from flow_operator.shell.keys import Key
 from flow_operator.shell.observe import observe_deployment, observe_run
+from flow_operator.shell.room import Room
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +33,14 @@ _LOOK_AFTER_CREATE = 10.0
 class Reconciler:
     """Brings one FlowDeployment or FlowRun closer to what it should be.
 
-    It keeps nothing between two calls: whatever happened before, and whoever did it, the next call
-    starts from what the API server has.
+    But for who has room, it keeps nothing between two calls: whatever happened before, and whoever
+    did it, the next call starts from what the API server has.
     """
 
-    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+    def __init__(self, cluster: Cluster, settings: Settings, room: Room) -> None:
         self._cluster = cluster
         self._settings = settings
+        self._room = room
 
     async def __call__(self, key: Key) -> float | None:
         """Look at an object once.
@@ -73,13 +76,18 @@ class Reconciler:
     async def _run(self, key: Key) -> float | None:
         view = await observe_run(self._cluster, key)
         if view is None:
+            self._room.over(key)
             return None
+        if may_start(view):
+            view = replace(view, held=await self._room.ask(view.raw))
         now = _now()
         decision = decide_run(view, now, self._settings)
         refusal = await apply(self._cluster, FLOW_RUNS, view.raw, decision.actions)
         if refusal:
             decision = decide_run(view, now, self._settings, refusal)
             await apply(self._cluster, FLOW_RUNS, view.raw, decision.actions)
+        if decision.ends_run:
+            self._room.over(key)
         return _look_again(decision)
 
 

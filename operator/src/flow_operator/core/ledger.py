@@ -1,0 +1,130 @@
+"""Who may run while the operator as a whole, or a namespace, has a limit: a fair queue.
+
+Room goes to the namespace with the fewest runs, in it to the deployment with the fewest, and there
+to the run that has waited longest: a thousand runs of one team do not keep another's waiting.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A run that has not ended.
+
+    Attributes:
+        uid, namespace, name: Its identity.
+        deployment: Name of its deployment.
+        created: When it was created; what sorts first goes first.
+        started: Whether it was let go ahead.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    deployment: str
+    created: str
+    started: bool
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The runs that have room, and those that wait for it.
+
+    Attributes:
+        limit: How many runs may have room; None: any number.
+        namespace_limit: The same in each namespace.
+    """
+
+    limit: int | None
+    namespace_limit: int | None
+    _running: dict[str, Entry] = field(default_factory=dict)
+    _waiting: dict[str, dict[str, dict[str, Entry]]] = field(default_factory=dict)
+    _in_namespace: Counter[str] = field(default_factory=Counter)
+    _of_deployment: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def load(self, entries: Iterable[Entry]) -> None:
+        """Start anew from all the runs that have not ended; room that was given stays given."""
+        given = set(self._running)
+        self._running.clear()
+        self._waiting.clear()
+        self._in_namespace.clear()
+        self._of_deployment.clear()
+        for entry in sorted(entries, key=lambda entry: (entry.created, entry.name)):
+            if entry.started or entry.uid in given:
+                self._give(entry)
+            else:
+                self._line_up(entry)
+
+    def request(self, entry: Entry) -> str | None:
+        """Ask for room for a run; return why it has to wait, or None."""
+        if entry.uid in self._running:
+            return None
+        self._line_up(entry)
+        self._hand_out()
+        if entry.uid in self._running:
+            return None
+        if self._is_full(entry.namespace):
+            return (
+                f"Waiting for room: namespace {entry.namespace} has {self.namespace_limit} active "
+                "runs (maxActiveRunsPerNamespace in the operator's settings)"
+            )
+        return (
+            f"Waiting for room: there are {self.limit} active runs (maxActiveRuns in the "
+            "operator's settings)"
+        )
+
+    def leave(self, uid: str) -> list[Entry]:
+        """Take out a run that has ended or is gone; return the runs that get its room."""
+        entry = self._running.pop(uid, None)
+        if entry is None:
+            for deployments in self._waiting.values():
+                for waiting in deployments.values():
+                    waiting.pop(uid, None)
+            return []
+        self._in_namespace[entry.namespace] -= 1
+        self._of_deployment[entry.namespace, entry.deployment] -= 1
+        return self._hand_out()
+
+    def _line_up(self, entry: Entry) -> None:
+        deployments = self._waiting.setdefault(entry.namespace, {})
+        deployments.setdefault(entry.deployment, {}).setdefault(entry.uid, entry)
+
+    def _give(self, entry: Entry) -> None:
+        self._running[entry.uid] = entry
+        self._in_namespace[entry.namespace] += 1
+        self._of_deployment[entry.namespace, entry.deployment] += 1
+
+    def _hand_out(self) -> list[Entry]:
+        """Give all room that there is; return to whom."""
+        given: list[Entry] = []
+        while self.limit is None or len(self._running) < self.limit:
+            entry = self._next()
+            if entry is None:
+                break
+            self._give(entry)
+            given.append(entry)
+        return given
+
+    def _is_full(self, namespace: str) -> bool:
+        limit = self.namespace_limit
+        return limit is not None and self._in_namespace[namespace] >= limit
+
+    def _next(self) -> Entry | None:
+        """Take the run whose turn it is out of the line."""
+        open_to = [
+            (self._in_namespace[namespace], namespace)
+            for namespace, deployments in self._waiting.items()
+            if any(deployments.values()) and not self._is_full(namespace)
+        ]
+        if not open_to:
+            return None
+        _, namespace = min(open_to)
+        deployments = self._waiting[namespace]
+        _, _, _, uid, deployment = min(
+            (self._of_deployment[namespace, name], first.created, first.name, first.uid, name)
+            for name, waiting in deployments.items()
+            if waiting and (first := next(iter(waiting.values())))
+        )
+        return deployments[deployment].pop(uid)
