@@ -50,6 +50,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{/* The file of settings that the operator reads. */}}
 {{- define "flow-operator.settings" -}}
 fetcherImage: {{ printf "%s:%s" .Values.fetcher.image.repository (default .Chart.AppVersion .Values.fetcher.image.tag) | quote }}
+fetcherFullImage: {{ printf "%s:%s" .Values.fetcher.fullImage.repository (default .Chart.AppVersion .Values.fetcher.fullImage.tag) | quote }}
 {{- with .Values.fetcher.image.pullPolicy }}
 fetcherImagePullPolicy: {{ . }}
 {{- end }}

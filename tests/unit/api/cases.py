@@ -47,6 +47,7 @@ GIT: dict[str, Any] = {
             {"secretRef": {"name": "s"}},
         ],
         "resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": 1}},
+        "fetch": {"resources": {"limits": {"memory": "256Mi"}, "requests": {"cpu": "50m"}}},
         "serviceAccountName": "flows",
         "imagePullSecrets": [{"name": "registry"}],
         "runOn": ["SpecChange"],
@@ -105,6 +106,39 @@ S3: dict[str, Any] = {
     },
 }
 """The other source, and a command in place of the entrypoint."""
+
+
+def _of(kind: str, **source: Any) -> dict[str, Any]:
+    """A deployment with another source, and a Secret for it."""
+    manifest = copy.deepcopy(S3)
+    body = {**source, "secretRef": {"name": "keys"}, "insecure": False}
+    manifest["spec"]["source"] = {kind: body}
+    return manifest
+
+
+ARCHIVE = _of("s3", bucket="flows", key="releases/flows.tar.gz", stripComponents=1)
+GCS = _of("gcs", bucket="flows", prefix="team/etl", endpoint="https://gcs.example.com")
+GCS_ARCHIVE = _of("gcs", bucket="flows", key="releases/flows.zip", stripComponents=1)
+AZURE = _of(
+    "azure",
+    account="acmeflows",
+    container="flows",
+    prefix="team/etl",
+    endpoint="https://acmeflows.blob.example.com",
+)
+AZURE_ARCHIVE = _of(
+    "azure", account="acmeflows", container="flows", key="releases/flows.tgz", stripComponents=1
+)
+FSSPEC = _of(
+    "fsspec",
+    url="sftp://flows@sftp.example.com/team",
+    key="etl.zip",
+    stripComponents=0,
+    options={"port": 2222, "deep": {"list": [1, None]}, "none": None},
+)
+ARCHIVES = {"s3": ARCHIVE, "gcs": GCS_ARCHIVE, "azure": AZURE_ARCHIVE}
+PREFIXES = {"s3": S3, "gcs": GCS, "azure": AZURE}
+"""The sources that take either the key of an archive or a prefix."""
 
 RUN: dict[str, Any] = {
     "apiVersion": "flow-operator.io/v1alpha1",
@@ -224,7 +258,78 @@ GOOD_URLS = (
     "https://git.example.com/a@b/c%20d", "https://my_git.svc.cluster.local./x",
 )  # fmt: skip
 
+BAD_PATHS = ("/a", "a//b", "..", "a/../b", "./a", "a/.", "a\x00b", "a\n")
+
+
+def _stores() -> Iterator[Case]:
+    """Yield what the stores of objects have in common."""
+    for kind, base in ARCHIVES.items():
+        at = f"spec.source.{kind}"
+        yield Case(f"everything with an archive in {kind}", base)
+        yield Case(f"a prefix and a key in {kind}", base, {f"{at}.prefix": "a"}, at)
+        yield Case(f"components stripped of objects in {kind}", base, {f"{at}.key": GONE},
+                   f"{at}.stripComponents")  # fmt: skip
+        yield Case(f"all of {kind}", base, {f"{at}.key": GONE, f"{at}.stripComponents": GONE})
+        yield from _good(base, f"{at}.key", "flows.tgz", "a/b.tar.zst", "a/b.tar", "ü ñ.zip",
+                         ".zip")  # fmt: skip
+        yield from _bad(base, f"{at}.key", "a.rar", "a.zip/", "azip", "A.ZIP", "a.gz", "a.zip.sig",
+                        *(f"{path}/x.zip" for path in BAD_PATHS))  # fmt: skip
+    for kind, base in PREFIXES.items():
+        at = f"spec.source.{kind}"
+        yield Case(f"everything with {kind}", base)
+        plain = {f"{at}.endpoint": "http://h:1"}
+        yield Case(f"credentials over plain HTTP to {kind}", base, plain, f"{at}.endpoint")
+        yield Case(f"plain HTTP to {kind} in public", base, {**plain, f"{at}.secretRef": GONE})
+        yield Case(f"plain HTTP to {kind} on purpose", base, {**plain, f"{at}.insecure": True})
+        yield from _bad(base, f"{at}.prefix", *BAD_PATHS)
+        yield from _good(base, f"{at}.endpoint", "https://h", "https://[::1]:9000/")
+        yield from _bad(base, f"{at}.endpoint", "h:9000xx", "ftp://host", "https://u:p@host",
+                        "https://u@host/", "https://host/a/b", "https://host?x=y",
+                        "https://h#fragment", "HTTPS://host", "https://ho st")  # fmt: skip
+        yield from _bad(base, f"{at}.secretRef.name", "A", "a b", "../x")
+
+
+def _fsspec() -> Iterator[Case]:
+    at = "spec.source.fsspec"
+    yield Case("everything with fsspec", FSSPEC)
+    yield Case("the least of fsspec", FSSPEC, {at: {"url": "gs://b"}})
+    yield from _good(FSSPEC, f"{at}.url", "s3://flows/team", "gs://flows", "https://h/flows/",
+                     "abfs://flows@acme.dfs.core.windows.net/team", "hf://datasets/a/b",
+                     "git+x://h/y")  # fmt: skip
+    yield from _bad(FSSPEC, f"{at}.url", "flows", "/flows", "file:///etc/flow/credentials",
+                    "local://etc", "memory://x", "S3://flows", "s3:///flows", "s3:flows",
+                    "simplecache::s3://flows", "zip://a.zip::s3://flows", "dir://x", "s3://a/../b",
+                    "s3://a?x=y", "s3://a#b", "s3://a b", "s3://a\n", "sftp://user:pw@host/x",
+                    "sftp://:pw@host/x", "reference://x", "s3://fl\u00f6ws")  # fmt: skip
+    plain = {f"{at}.url": "http://h/x"}
+    yield Case("credentials over plain HTTP to fsspec", FSSPEC, plain, f"{at}.url")
+    yield Case("plain HTTP to fsspec in public", FSSPEC, {**plain, f"{at}.secretRef": GONE})
+    yield Case("plain HTTP to fsspec on purpose", FSSPEC, {**plain, f"{at}.insecure": True})
+    yield Case("components stripped of a folder", FSSPEC, {f"{at}.key": GONE},
+               f"{at}.stripComponents")  # fmt: skip
+    yield from _bad(FSSPEC, f"{at}.key", "a.rar", "../x.zip", "/x.zip", "a//b.zip", "a\n/x.zip")
+    yield from _good(FSSPEC, f"{at}.options", {}, {"anon": True}, {"token": "anon"})
+    for name in ("password", "secret", "account_key", "connection_string", "sas_token",
+                 "client_secret", "passwd", "credential"):  # fmt: skip
+        yield Case(f"fsspec option {name}", FSSPEC, {f"{at}.options": {name: "x"}}, f"{at}.options")
+    yield from _bad(FSSPEC, f"{at}.options", [], "x", 1)
+    yield from _bad(FSSPEC, f"{at}.secretRef.name", "A", "a b")
+
+
 CASES: list[Case] = [
+    *_stores(),
+    *_fsspec(),
+    *_good(GCS, "spec.source.gcs.bucket", "my.bucket-1_x", "0ab"),
+    *_bad(GCS, "spec.source.gcs.bucket", "a", "ab", "../x", "a/b", "-ab", "A-b", "a b", "ab-"),
+    *_good(AZURE, "spec.source.azure.account", "abc", "0a9" * 8),
+    *_bad(AZURE, "spec.source.azure.account", "ab", "A12", "a-b", "a" * 25, "a b", "abc\n"),
+    *_good(AZURE, "spec.source.azure.container", "abc", "$root", "$web", "a-b-c"),
+    *_bad(AZURE, "spec.source.azure.container", "ab", "A12", "a--b", "-ab", "ab-", "$x", "a/b"),
+    *_good(AZURE, "spec.source.azure.endpoint", "https://h:1/acme", "https://h:1/acme/"),
+    *_bad(S3, f"{S3_AT}.endpoint", "https://h/acme"),
+    *_good(GIT, "spec.fetch", {}, {"resources": {"limits": {"memory": "1Gi"}}}),
+    *_bad(GIT, "spec.fetch.resources.limits.memory", "1 Gi", "x", 0.5),
+    *_bad(GIT, "spec.fetch.resources.requests.cpu", "m"),
     Case("everything with git", GIT),
     Case("everything with s3", S3),
     Case("everything of a run", RUN),
@@ -451,6 +556,12 @@ def generated_cases() -> Iterator[Case]:
     for base, under in (
         (GIT, "spec"),
         (S3, "spec"),
+        (ARCHIVE, "spec.source"),
+        (GCS, "spec.source"),
+        (GCS_ARCHIVE, "spec.source"),
+        (AZURE, "spec.source"),
+        (AZURE_ARCHIVE, "spec.source"),
+        (FSSPEC, "spec.source"),
         (RUN, "spec"),
         (changed(GIT, {REF: {"tag": "v1"}}), REF),
         (changed(GIT, {REF: {"commit": SHA}}), REF),
@@ -474,7 +585,10 @@ def places(schema: Schema, value: Any, path: str) -> Iterator[tuple[str, Schema,
             yield from places(schema["items"], item, f"{path}[{index}]")
 
 
-_EXACT = ("commit", "revision", "bucket", "region", "rrule")
+_EXACT = (
+    "commit", "revision", "bucket", "region", "rrule", "account", "container", "s3.key", "gcs.key",
+    "azure.key", "fsspec.key",
+)  # fmt: skip
 """Fields whose longest value is not a short one with letters added."""
 
 

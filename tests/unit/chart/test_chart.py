@@ -193,6 +193,7 @@ def test_settings_are_those_of_the_operator() -> None:
     assert read.set_ids is own.set_ids is True
     assert read.read_only_root_filesystem is own.read_only_root_filesystem is True
     assert read.fetcher_image == "flow-fetcher:0.1.0"
+    assert read.fetcher_full_image == "flow-fetcher-full:0.1.0"
     path = environment()["FLOW_OPERATOR_SETTINGS"]
     (container,) = deployment()["spec"]["template"]["spec"]["containers"]
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
@@ -205,6 +206,8 @@ def test_every_setting_can_be_changed() -> None:
         "fetcher.image.repository=r.example/fetch",
         "fetcher.image.tag=v9@sha256:abc",
         "fetcher.image.pullPolicy=Always",
+        "fetcher.fullImage.repository=r.example/full",
+        "fetcher.fullImage.tag=v8",
         "fetcher.resources.limits.memory=1Gi",
         "runs.defaultImage=r.example/python:3",
         "runs.imagePullPolicy=Never",
@@ -215,6 +218,7 @@ def test_every_setting_can_be_changed() -> None:
     )
     assert read == {
         "fetcherImage": "r.example/fetch:v9@sha256:abc",
+        "fetcherFullImage": "r.example/full:v8",
         "fetcherImagePullPolicy": "Always",
         "fetchResources": {
             "requests": {"cpu": "50m", "memory": "64Mi"},

@@ -34,6 +34,7 @@ def hash_of(**changes: Any) -> str:
         {"workingDirectory": "x"},
         {"serviceAccountName": "x"},
         {"resources": {"limits": {"cpu": 1}}},
+        {"fetch": {"resources": {"limits": {"cpu": 1}}}},
         {"source": {"git": {"url": "https://git.example/flows.git", "ref": {"tag": "v1"}}}},
     ],
 )
@@ -134,6 +135,32 @@ def test_credentials_reach_the_fetch_container_alone() -> None:
     assert secret["name"] in [mount["name"] for mount in fetch["volumeMounts"]]
     assert secret["name"] not in [mount["name"] for mount in flow["volumeMounts"]]
     assert "token" not in json.dumps([fetch["env"], fetch["args"], flow])
+
+
+def fetch_container(**changes: Any) -> dict[str, Any]:
+    """The init container of a run, for a deployment with these fields."""
+    run = flow_run()
+    run["status"] = {"resolvedSpec": {**BASE, **changes}}
+    pod = build_job(FlowRun.model_validate(run), 1, Settings())["spec"]["template"]["spec"]
+    (container,) = pod["initContainers"]
+    assert isinstance(container, dict)
+    return container
+
+
+def test_fsspec_needs_the_full_image() -> None:
+    """Only the source fsspec pays for the packages of its clouds."""
+    assert fetch_container()["image"] == "flow-fetcher:dev"
+    assert fetch_container(source={"gcs": {"bucket": "b12"}})["image"] == "flow-fetcher:dev"
+    full = fetch_container(source={"fsspec": {"url": "gs://b/x"}})
+    assert full["image"] == "flow-fetcher-full:dev"
+
+
+def test_a_deployment_chooses_the_resources_of_its_fetch() -> None:
+    """They stand in place of the operator's default, as a whole."""
+    assert fetch_container()["resources"] == Settings().fetch_resources
+    assert fetch_container(fetch={})["resources"] == Settings().fetch_resources
+    chosen = {"limits": {"memory": "48Mi"}}
+    assert fetch_container(fetch={"resources": chosen})["resources"] == chosen
 
 
 def test_openshift_assigns_the_ids() -> None:

@@ -94,7 +94,11 @@ def test_phases_follow_the_pod(world: World) -> None:
         (failed_fetch("EntrypointNotFound"), "EntrypointNotFound", "mend it"),
         (failed_fetch("Succeeded"), "FetchFailed", "it failed"),
         (failed_fetch("FlowFailed"), "FetchFailed", "it failed"),
-        (pod(terminated(137, reason="OOMKilled"), phase="Failed"), "FetchOutOfMemory", "Raise"),
+        (
+            pod(terminated(137, reason="OOMKilled"), phase="Failed"),
+            "FetchOutOfMemory",
+            "spec.fetch.",
+        ),
         (pod(terminated(1, "garbage"), phase="Failed"), "FetchFailed", "kubectl logs"),
         (pod(FETCHED, terminated(1), "Failed"), "FlowFailed", "kubectl logs"),
         (pod(FETCHED, terminated(220), "Failed"), "EntrypointNotFound", "spec.entrypoint"),

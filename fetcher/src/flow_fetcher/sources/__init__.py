@@ -23,6 +23,7 @@ _MODULES = {
     "s3": "flow_fetcher.sources.s3",
     "gcs": "flow_fetcher.sources.gcs",
     "azure": "flow_fetcher.sources.azure",
+    "fsspec": "flow_fetcher.sources.fsspec",
 }
 
 

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from flow_fetcher.errors import FetchError, PathNotFoundError, SourceRejectedError
 from flow_fetcher.names import shown
 from flow_fetcher.sources import Fetch
-from flow_fetcher.sources.parallel import Workers
+from flow_fetcher.sources.parallel import Ranged, Workers
 from flow_fetcher.sources.store_errors import changed
-from flow_fetcher.tree import FileSink
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -115,7 +114,7 @@ class Download:
         if each.size < _LARGE:
             workers.submit(lambda: self._take(each))
             return
-        ranged = _Ranged(self._fetch.tree.create(each.path), -(-each.size // _RANGE))
+        ranged = Ranged(self._fetch.tree.create(each.path), -(-each.size // _RANGE))
         for start in range(0, each.size, _RANGE):
             stop = min(start + _RANGE, each.size)
             workers.submit(self._part(each, ranged, start, stop))
@@ -132,7 +131,7 @@ class Download:
                 size += len(piece)
         self._done(each, size)
 
-    def _part(self, each: Object, ranged: _Ranged, start: int, stop: int) -> Callable[[], None]:
+    def _part(self, each: Object, ranged: Ranged, start: int, stop: int) -> Callable[[], None]:
         def take() -> None:
             answer = self._get(each, (start, stop))
             offset = start
@@ -192,24 +191,6 @@ class Download:
         with self._lock:
             self._lines.append(line)
             self._fetch.progress.written(self._fetch.tree.files, self._fetch.tree.size)
-
-
-class _Ranged:
-    """A file whose parts arrive in any order; closed with the last."""
-
-    def __init__(self, sink: FileSink, parts: int) -> None:
-        self.sink = sink
-        self._parts = parts
-        self._lock = threading.Lock()
-
-    def finish_part(self) -> bool:
-        """Whether this was the last one."""
-        with self._lock:
-            self._parts -= 1
-            if self._parts:
-                return False
-        self.sink.__exit__(None, None, None)
-        return True
 
 
 def _object(key: str, path: str, meta: Any) -> Object:

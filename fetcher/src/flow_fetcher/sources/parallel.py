@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
+from flow_fetcher.tree import FileSink
+
 _WAITING = 4
 """How many tasks wait for each thread, at most."""
 
@@ -128,3 +130,21 @@ def later(task: Callable[[], _Result]) -> Callable[[], _Result]:
 
     threading.Thread(target=run, daemon=True).start()
     return wait
+
+
+class Ranged:
+    """A file whose parts arrive in any order; closed with the last."""
+
+    def __init__(self, sink: FileSink, parts: int) -> None:
+        self.sink = sink
+        self._parts = parts
+        self._lock = threading.Lock()
+
+    def finish_part(self) -> bool:
+        """Whether this was the last one."""
+        with self._lock:
+            self._parts -= 1
+            if self._parts:
+                return False
+        self.sink.__exit__(None, None, None)
+        return True

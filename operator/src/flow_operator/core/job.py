@@ -129,7 +129,7 @@ def _fetch(spec: FlowDeploymentSpec, settings: Settings) -> dict[str, Any]:
         mounts.append({"name": "credentials", "mountPath": CREDENTIALS_PATH, "readOnly": True})
     container = {
         "name": FETCH,
-        "image": settings.fetcher_image,
+        "image": settings.fetcher_full_image if spec.source.fsspec else settings.fetcher_image,
         "command": ["flow-fetcher"],
         "args": [
             "fetch",
@@ -143,7 +143,7 @@ def _fetch(spec: FlowDeploymentSpec, settings: Settings) -> dict[str, Any]:
             TERMINATION_LOG,
         ],
         "env": [{"name": "HOME", "value": TMP_PATH}, {"name": "TMPDIR", "value": TMP_PATH}],
-        "resources": settings.fetch_resources,
+        "resources": _fetch_resources(spec, settings),
         "securityContext": _container_security(read_only_root=True),
         "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "File",
@@ -152,6 +152,11 @@ def _fetch(spec: FlowDeploymentSpec, settings: Settings) -> dict[str, Any]:
     if settings.fetcher_image_pull_policy:
         container["imagePullPolicy"] = settings.fetcher_image_pull_policy
     return container
+
+
+def _fetch_resources(spec: FlowDeploymentSpec, settings: Settings) -> dict[str, Any]:
+    chosen = spec.fetch and spec.fetch.resources
+    return chosen.to_manifest() if chosen else settings.fetch_resources
 
 
 def _flow(

@@ -49,14 +49,11 @@ def encode_plan(plan: dict[str, Any]) -> str:
 
 
 def _source(spec: FlowDeploymentSpec) -> dict[str, Any]:
-    if git := spec.source.git:
-        body = git.to_manifest()
-        body.setdefault("ref", {})
-        kind = "git"
-    elif s3 := spec.source.s3:
-        body = s3.to_manifest()
-        kind = "s3"
-    else:
+    source = spec.source
+    if source.chosen is None:
         raise ValueError("spec.source names no kind of source that this release knows")
+    body, kind = source.chosen.to_manifest(), source.kind
+    if kind == "git":
+        body.setdefault("ref", {})
     body.pop("secretRef", None)
     return {"type": kind, kind: body}

@@ -177,7 +177,7 @@ def _fetch_report(end: dict[str, Any]) -> FetchReport:
             Reason.FETCH_OUT_OF_MEMORY,
             message=(
                 "The fetch container was killed for using more memory than its limit. Raise "
-                "fetchResources in the operator's settings."
+                "spec.fetch.resources.limits.memory, or fetchResources in the operator's settings."
             ),
         )
     if end.get("reason") in _START_FAILURES:
@@ -185,7 +185,7 @@ def _fetch_report(end: dict[str, Any]) -> FetchReport:
             Reason.CONTAINER_START_FAILED,
             message=(
                 f"The fetch container could not be started: {shorten(end.get('message', ''), 512)} "
-                "Check fetcherImage in the operator's settings."
+                "Check fetcherImage and fetcherFullImage in the operator's settings."
             ),
         )
     return read_fetch(end.get("message"), int(end.get("exitCode", 1)))

@@ -20,6 +20,10 @@ class Settings(Model):
     fetcher_image: str = Field(
         default="flow-fetcher:dev", description="Image of the fetch container."
     )
+    fetcher_full_image: str = Field(
+        default="flow-fetcher-full:dev",
+        description="Image of the fetch container for the source fsspec: more packages.",
+    )
     fetcher_image_pull_policy: PullPolicy | None = Field(
         default=None, description="Pull policy of the fetch container. Unset: Kubernetes' default."
     )

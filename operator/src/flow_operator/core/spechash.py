@@ -15,6 +15,7 @@ POD_FIELDS: set[str] = {
     "env",
     "env_from",
     "resources",
+    "fetch",
     "service_account_name",
     "image_pull_secrets",
 }

@@ -39,6 +39,18 @@ LIST_MAP_BY_NAME: dict[str, Any] = {
 ConcurrencyPolicy = Literal["Allow", "Forbid", "Replace", "Enqueue"]
 
 
+class FetchSettings(Model):
+    """How the code is fetched."""
+
+    resources: ResourceRequirements | None = Field(
+        default=None,
+        description=(
+            "Compute resources of the init container that fetches the code, in place of the "
+            "operator's default."
+        ),
+    )
+
+
 class FlowDeploymentSpec(Model):
     """What to run, where it comes from, and when."""
 
@@ -134,6 +146,7 @@ class FlowDeploymentSpec(Model):
     resources: ResourceRequirements | None = Field(
         default=None, description="Compute resources of the main container."
     )
+    fetch: FetchSettings | None = Field(default=None, description="How the code is fetched.")
     service_account_name: str | None = Field(
         default=None,
         description=(

@@ -1,34 +1,18 @@
-"""Where code comes from: one model a kind of source, with the rules for each."""
+"""Where code comes from: a git repository, a bucket, or whatever fsspec reads."""
 
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from flow_operator.api.rules import (
-    Rule,
-    at_most_one,
-    exactly_one,
-    matching,
-    rules,
-    without,
-)
+from flow_operator.api.rules import Rule, at_most_one, exactly_one, matching, rules, without
+from flow_operator.api.v1alpha1.bucket import AzureSource, GCSSource, S3Source
+from flow_operator.api.v1alpha1.fsspec import FsspecSource
 from flow_operator.api.v1alpha1.meta import LocalObjectReference, Model
+from flow_operator.api.v1alpha1.transport import HOST, Insecure, encrypted, no_credentials
 
 _REF_REFUSED = r"[\x00-\x20\x7f~^:?*\[\\]|[.][.]|@[{]|//|^[-/]|/$|[.]$|(^|/)[.]|[.]lock(/|$)|^@$"
-_HOST = r"([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
-_GIT_URL = rf"^https?://([^/]*@)?{_HOST}(/|$)"
-_ENDPOINT = rf"^https?://([^/]*@)?{_HOST}/?$"
+_GIT_URL = rf"^https?://([^/]*@)?{HOST}(/|$)"
 _COMMIT = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
-
-Insecure = Annotated[
-    bool | None,
-    Field(
-        description=(
-            "Allows sending the credentials of secretRef over plain HTTP, where anybody on the "
-            "way can read them."
-        )
-    ),
-]
 
 
 def _reference_rule(field: str) -> Rule:
@@ -37,38 +21,6 @@ def _reference_rule(field: str) -> Rule:
         f"{field} is not a name that git allows: it must not begin with '-' or '/', end with '/', "
         "'.' or '.lock', or contain '..', '//', '@{', '/.', white space, control characters or "
         "any of ~ ^ : ? * [ \\",
-    )
-
-
-def _no_credentials(field: str) -> Rule:
-    return without(
-        r"^[^/]*//[^/]*@|^[^/]*@",
-        f"{field} must not contain credentials (user@ or user:password@): put them into a Secret "
-        "and name it in secretRef",
-        forbidden=True,
-    )
-
-
-def _encrypted(field: str) -> Rule:
-    def check(source: dict[str, Any]) -> bool:
-        return (
-            "secretRef" not in source
-            or not source.get(field, "https://").startswith("http://")
-            or source.get("insecure", False)
-        )
-
-    return Rule(
-        cel=(
-            f"!has(self.secretRef) || !has(self.{field}) || !self.{field}.startsWith('http://') "
-            "|| (has(self.insecure) && self.insecure)"
-        ),
-        message=(
-            f"{field} is plain HTTP and secretRef is set: the credentials could be read on the "
-            "way. Use https://, or set insecure: true"
-        ),
-        check=check,
-        field=field,
-        forbidden=True,
     )
 
 
@@ -120,7 +72,7 @@ class GitRef(Model):
 class GitSource(Model):
     """A git repository over HTTP or HTTPS."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_encrypted("url")))
+    model_config = ConfigDict(json_schema_extra=rules(encrypted("url")))
 
     url: str = Field(
         description=(
@@ -135,7 +87,7 @@ class GitSource(Model):
                 "url must begin with https:// or http://, in lower case, and name a host, such as "
                 "https://git.example.com/team/repository.git",
             ),
-            _no_credentials("url"),
+            no_credentials("url"),
             without(
                 r"[^\x21-\x7e]|[?#\\]",
                 "url must be printable ASCII without a query, a fragment, a backslash or white "
@@ -164,80 +116,51 @@ class GitSource(Model):
     )
     insecure: Insecure = None
 
-
-class S3Source(Model):
-    """The objects below a prefix of an S3 bucket, at Amazon or any compatible server."""
-
-    model_config = ConfigDict(json_schema_extra=rules(_encrypted("endpoint")))
-
-    bucket: str = Field(
-        description="Name of the bucket.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$"
-    )
-    prefix: str | None = Field(
-        default=None,
-        description=(
-            "Folder of the bucket whose objects are fetched; its name is not part of their "
-            "paths. Unset: the whole bucket."
-        ),
-        min_length=1,
-        max_length=1024,
-        json_schema_extra=rules(
-            without(
-                r"^/|//|(^|/)[.][.]?(/|$)|[\x00-\x1f\x7f]",
-                "prefix must be a folder of the bucket, such as team/flows: it must not begin with "
-                "'/' or contain '//', '.' or '..' as a segment, or control characters",
-            )
-        ),
-    )
-    endpoint: str | None = Field(
-        default=None,
-        description="URL of an S3-compatible server. Unset: Amazon S3.",
-        min_length=8,
-        max_length=1024,
-        json_schema_extra=rules(
-            matching(
-                _ENDPOINT,
-                "endpoint must be https://host[:port] or http://host[:port], in lower case and "
-                "without a path",
-            ),
-            _no_credentials("endpoint"),
-        ),
-    )
-    region: str | None = Field(
-        default=None,
-        description="Region of the bucket. Unset: us-east-1.",
-        pattern=r"^[A-Za-z0-9-]{1,64}$",
-    )
-    secret_ref: LocalObjectReference | None = Field(
-        default=None,
-        description=(
-            "Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN if there "
-            "is one, and ca.crt for a private certificate authority. Unset: the bucket is "
-            "public, or the Pod's ServiceAccount may read it."
-        ),
-    )
-    insecure: Insecure = None
+    def summary(self) -> str:
+        """Return the repository and what of it is run, for people."""
+        ref = self.ref or GitRef()
+        name = ref.branch or ref.tag or (ref.commit or "")[:12] or ref.name
+        return f"{self.url}@{name}" if name else self.url
 
 
 class Source(Model):
     """Exactly one place that code comes from."""
 
-    model_config = ConfigDict(json_schema_extra=rules(exactly_one("source", "git", "s3")))
+    model_config = ConfigDict(
+        json_schema_extra=rules(exactly_one("source", "git", "s3", "gcs", "azure", "fsspec"))
+    )
 
     git: GitSource | None = Field(default=None, description="A git repository.")
-    s3: S3Source | None = Field(default=None, description="Objects in an S3 bucket.")
+    s3: S3Source | None = Field(default=None, description="Objects or an archive in an S3 bucket.")
+    gcs: GCSSource | None = Field(
+        default=None, description="Objects or an archive in a bucket of Google Cloud Storage."
+    )
+    azure: AzureSource | None = Field(
+        default=None, description="Objects or an archive in a container of Azure Blob Storage."
+    )
+    fsspec: FsspecSource | None = Field(
+        default=None,
+        description=(
+            "A folder or an archive in any file system that fsspec knows; for what the other "
+            "sources do not reach."
+        ),
+    )
+
+    @property
+    def chosen(self) -> GitSource | S3Source | GCSSource | AzureSource | FsspecSource | None:
+        """Return the one that is set; None only where a newer release wrote the object."""
+        return self.git or self.s3 or self.gcs or self.azure or self.fsspec
+
+    @property
+    def kind(self) -> str:
+        """Return the name of the field that is set."""
+        return next((name for name in type(self).model_fields if getattr(self, name)), "")
 
     def summary(self) -> str:
         """Return the source in one short line, for people."""
-        if self.git:
-            ref = self.git.ref or GitRef()
-            name = ref.branch or ref.tag or (ref.commit or "")[:12] or ref.name
-            return f"{self.git.url}@{name}" if name else self.git.url
-        if self.s3:
-            return f"s3://{self.s3.bucket}/{self.s3.prefix or ''}"
-        return ""
+        return self.chosen.summary() if self.chosen else ""
 
     def secret_name(self) -> str | None:
         """Return the name of the Secret that the source asks for, if it does."""
-        ref = (self.git and self.git.secret_ref) or (self.s3 and self.s3.secret_ref)
-        return ref.name if ref else None
+        reference = self.chosen.secret_ref if self.chosen else None
+        return reference.name if reference else None
