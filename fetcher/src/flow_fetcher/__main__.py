@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
-from pathlib import Path
-from types import FrameType
-from typing import Any
 
-from flow_fetcher import __version__
+from flow_fetcher.commandline import Options, parse
 from flow_fetcher.errors import FetchError
 from flow_fetcher.fetch import fetch
 from flow_fetcher.log import Log, Report
 from flow_fetcher.message import build_message, encode_message, write_message
 from flow_fetcher.plan import LARGEST_BUDGET, read_plan
 from flow_fetcher.redact import Redactor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any
 
 _TERMINATED = 143
 
@@ -27,7 +28,7 @@ class Terminated(BaseException):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the process's exit code."""
-    options = _parser().parse_args(arguments)
+    options = parse(sys.argv[1:] if arguments is None else arguments)
     redactor = Redactor()
     log = Log(redactor, debug=os.environ.get("FLOW_LOG_LEVEL", "").lower() == "debug")
     signal.signal(signal.SIGTERM, _terminate)
@@ -45,9 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
-def _fetch(
-    options: argparse.Namespace, redactor: Redactor, log: Log
-) -> tuple[int, dict[str, Any], int]:
+def _fetch(options: Options, redactor: Redactor, log: Log) -> tuple[int, dict[str, Any], int]:
     """The exit code, the message, and how long that may be."""
     report = Report()
     budget = LARGEST_BUDGET
@@ -109,42 +108,6 @@ def _terminate(number: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise Terminated
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="flow-fetcher",
-        description="Fetches the code of a run into its volume. The init container of every run.",
-    )
-    parser.add_argument("--version", action="version", version=f"flow-fetcher {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser(
-        "fetch",
-        help="carry out one plan",
-        description="Carries out one plan. Exits 0 when the tree is in place, 1 otherwise; the "
-        "termination message says what happened.",
-        epilog="FLOW_LOG_LEVEL=debug in the environment makes the log say more.",
-    )
-    command.add_argument(
-        "--plan", type=Path, required=True, metavar="FILE", help="the plan, JSON (plan.json)"
-    )
-    command.add_argument(
-        "--credentials",
-        type=Path,
-        metavar="DIR",
-        help="the mounted Secret, one file for each key; it may be missing",
-    )
-    command.add_argument(
-        "--volume", type=Path, required=True, metavar="DIR", help="the run's volume (/flow)"
-    )
-    command.add_argument(
-        "--termination-log",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="where the termination message goes (/dev/termination-log)",
-    )
-    return parser
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ is the constant that the operator shows in `kubectl get`; `docs/contracts.md` li
 
 from __future__ import annotations
 
-from typing import ClassVar
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class FetchError(Exception):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from flow_fetcher.check import check_tree
 from flow_fetcher.credentials import Credentials, read_credentials
@@ -16,9 +14,14 @@ from flow_fetcher.log import Log, Progress, Report, human_size
 from flow_fetcher.message import build_message
 from flow_fetcher.plan import Plan
 from flow_fetcher.publish import Volume
+from flow_fetcher.record import Record
 from flow_fetcher.redact import Redactor
 from flow_fetcher.sources import Fetch, Source, open_source
 from flow_fetcher.tree import TreeWriter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PATIENCE = 20.0
 """No new try begins later than this: a failure shall be known within half a minute."""
@@ -65,8 +68,7 @@ def fetch(
         raise _explained(error, volume) from error
 
 
-@dataclass(frozen=True)
-class _Job:
+class _Job(Record):
     """What stays the same from one try to the next."""
 
     plan: Plan

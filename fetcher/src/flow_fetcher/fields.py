@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from flow_fetcher.errors import InvalidPlanError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _REMEDY = (
     "Correct the field in the FlowDeployment or FlowRun. If it does not set this field, "

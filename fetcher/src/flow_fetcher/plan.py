@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from flow_fetcher.errors import InvalidPlanError
 from flow_fetcher.fields import Fields, invalid
+from flow_fetcher.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 NEWEST_VERSION = 1
 LARGEST_BUDGET = 4096
@@ -26,8 +29,7 @@ _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _FUNCTION = re.compile(r"[^\W\d]\w*")
 
 
-@dataclass(frozen=True)
-class Entrypoint:
+class Entrypoint(Record):
     """A function in a file (`etl/nightly.py:main`) or in a module (`etl.nightly:main`)."""
 
     text: str
@@ -35,8 +37,7 @@ class Entrypoint:
     module: str | None
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Record):
     """One fetch, as the operator asked for it."""
 
     version: int

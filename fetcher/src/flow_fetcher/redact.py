@@ -8,7 +8,7 @@ from the original.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import re
 from collections.abc import Iterator
 
@@ -137,7 +137,7 @@ def _alone(view: bytes, start: int, stop: int) -> bool:
 def _cores(secret: bytes) -> Iterator[bytes]:
     """The base64 digits that hold nothing but the secret, for each of the three alignments."""
     for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + secret)
+        encoded = binascii.b2a_base64(b"\0" * before + secret, newline=False)
         first = -(-before * 8 // 6)
         last = (before + len(secret)) * 8 // 6
         yield encoded[first:last]

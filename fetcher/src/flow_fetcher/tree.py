@@ -1,5 +1,9 @@
 """The one safe writer: whatever a source holds, files come to lie inside the tree or not at all.
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
 The directory is new and nobody else writes there, so there is nothing to follow while files are
 written: symbolic links are collected, checked as a whole and made last. A path is checked component
 by component, a file is created and never opened again (`O_EXCL`, `O_NOFOLLOW`), and everything
@@ -10,29 +14,34 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
+from _thread import allocate_lock  # `threading` would take 2 ms to import
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from flow_fetcher.errors import SourceRejectedError
 from flow_fetcher.links import check_links
 from flow_fetcher.log import human_size
 from flow_fetcher.names import LONGEST_PATH, check_link, check_name, rejected
+from flow_fetcher.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _COPY = 1 << 20
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Record):
     """What a tree may take."""
 
     entries: int = 1_000_000
     size: int = 64 << 30
     depth: int = 256
+
+
+DEFAULT_LIMITS = Limits()
 
 
 class TreeWriter:
@@ -47,7 +56,7 @@ class TreeWriter:
     def __init__(
         self,
         root: Path,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT_LIMITS,
         progress: Callable[[int, int], None] = lambda files, size: None,
     ) -> None:
         root.mkdir(mode=0o755)
@@ -55,7 +64,7 @@ class TreeWriter:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         self.limits = limits
         self._progress = progress
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._directories = {b""}
         self._links: dict[bytes, bytes] = {}
         self._entries = 0

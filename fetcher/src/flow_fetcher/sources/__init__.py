@@ -7,16 +7,21 @@ only when a plan asks for it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
 
 from flow_fetcher.credentials import Credentials
 from flow_fetcher.errors import InvalidPlanError
 from flow_fetcher.log import Log, Progress, Report
 from flow_fetcher.plan import Plan
+from flow_fetcher.record import Record
 from flow_fetcher.tree import TreeWriter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 _MODULES = {
     "git": "flow_fetcher.sources.git",
@@ -27,16 +32,16 @@ _MODULES = {
 }
 
 
-@dataclass(frozen=True)
-class Fetch:
+class Fetch(Record):
     """What a source works with while it fetches.
 
     Attributes:
-        credentials: What the Secret holds; empty where none was asked for. tree: Takes the files.
-        scratch: An empty directory on the tree's volume, for what does not fit into memory. log:
-        Takes lines for people. report: Measures the stages `resolve` and `fetch`, and is told the
-        revision once it is known. progress: To be told of what arrives; the tree tells of what is
-        written.
+        credentials: What the Secret holds; empty where none was asked for.
+        tree: Takes the files.
+        scratch: An empty directory on the tree's volume, for what does not fit into memory.
+        log: Takes lines for people.
+        report: Measures the stages `resolve` and `fetch`, and is told the revision once known.
+        progress: To be told of what arrives; the tree tells of what is written.
     """
 
     credentials: Credentials
@@ -81,4 +86,5 @@ def open_source(plan: Plan) -> Source:
             f"it knows {', '.join(sorted(_MODULES))}",
             remedy="Use the fetcher image that belongs to the operator's version.",
         )
-    return cast("_Module", import_module(module)).open_source(plan)
+    code: _Module = import_module(module)
+    return code.open_source(plan)

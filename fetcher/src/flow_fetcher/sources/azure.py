@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -38,7 +37,6 @@ _WORDS = Words(
 )
 
 
-@dataclass(frozen=True)
 class AzureSource(BucketSource):
     """One container, as the plan describes it."""
 

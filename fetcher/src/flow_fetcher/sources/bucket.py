@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ from flow_fetcher.credentials import Credentials
 from flow_fetcher.errors import AuthenticationFailedError, FetchError, RevisionChangedError
 from flow_fetcher.fields import Fields, invalid
 from flow_fetcher.plan import Plan
+from flow_fetcher.record import Record
 from flow_fetcher.sources import Fetch
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip")
 _MOST_STRIPPED = 32
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(Record):
     """What of a bucket is fetched: everything under a prefix, or what is in one archive.
 
     Attributes:
@@ -50,8 +49,7 @@ class Content:
         return self.key or self.prefix
 
 
-@dataclass(frozen=True)
-class BucketSource(ABC):
+class BucketSource(Record, ABC):
     """One bucket or container, as the plan describes it."""
 
     content: Content

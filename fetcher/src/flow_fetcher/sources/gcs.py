@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,6 @@ POD_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 """Mounted when the deployment names a ServiceAccount, and so may have an identity."""
 
 
-@dataclass(frozen=True)
 class GCSSource(BucketSource):
     """One bucket, as the plan describes it."""
 

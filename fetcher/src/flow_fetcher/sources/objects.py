@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flow_fetcher.errors import FetchError, PathNotFoundError, SourceRejectedError
 from flow_fetcher.names import shown
+from flow_fetcher.record import Record
 from flow_fetcher.sources import Fetch
 from flow_fetcher.sources.parallel import Ranged, Workers
 from flow_fetcher.sources.store_errors import changed
@@ -30,8 +30,7 @@ _LARGE = 4 * _RANGE
 """Objects of this size come in parallel ranges."""
 
 
-@dataclass(frozen=True)
-class Object:
+class Object(Record):
     """One listed object, by its key as a whole and below the prefix."""
 
     key: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flow_fetcher.credentials import Credentials
@@ -37,7 +36,6 @@ _REGION = re.compile(r"<Region>([\w-]+)</Region>|expecting (?:&#34;|&quot;|\"|')
 _ENDPOINT = re.compile(r"<Endpoint>([\w.-]+)</Endpoint>")
 
 
-@dataclass(frozen=True)
 class S3Source(BucketSource):
     """One bucket, as the plan describes it."""
 

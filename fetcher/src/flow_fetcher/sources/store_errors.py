@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 import json
 import re
-from dataclasses import dataclass
 
 from flow_fetcher.errors import (
     AuthenticationFailedError,
@@ -17,10 +16,10 @@ from flow_fetcher.errors import (
     SourceRejectedError,
     SourceUnreachableError,
 )
+from flow_fetcher.record import Record
 
 
-@dataclass(frozen=True)
-class Words:
+class Words(Record):
     """How messages about one kind of store speak.
 
     Attributes:

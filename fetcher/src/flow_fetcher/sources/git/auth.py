@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+from binascii import b2a_base64
 
 from flow_fetcher.credentials import Credentials
 from flow_fetcher.sources.git.spec import GitSpec
@@ -50,7 +50,7 @@ def authorization(spec: GitSpec, credentials: Credentials) -> str | None:
     user = (
         credentials.line("username") or TOKEN_USERNAMES[spec.provider or guess_provider(spec.host)]
     )
-    return "Basic " + base64.b64encode(f"{user}:{secret}".encode()).decode()
+    return "Basic " + b2a_base64(f"{user}:{secret}".encode(), newline=False).decode()
 
 
 def guess_provider(host: str) -> str:

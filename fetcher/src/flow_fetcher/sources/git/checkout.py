@@ -11,7 +11,6 @@ import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from flow_fetcher.errors import RevisionNotFoundError, SourceRejectedError
 from flow_fetcher.log import Log
@@ -37,11 +36,8 @@ _LARGEST_LFS = 1024
 _PATH_BYTES = 128 << 20
 
 
-class _Waiting(NamedTuple):
-    """A delta whose base has not arrived."""
-
-    number: int
-    data: Kept
+_Waiting = tuple[int, Kept]
+"""A delta whose base has not arrived, and its number in the pack."""
 
 
 class Checkout:
@@ -98,38 +94,38 @@ class Checkout:
     # --- entries and deltas -------------------------------------------------------------------
 
     def _take(self, entry: Entry) -> None:
+        offset, kind, base, data = entry
         number = len(self._names)
-        self._offsets.append(entry.offset)
+        self._offsets.append(offset)
         self._names.append(None)
-        if entry.base is None:
-            self._arrive(number, entry.kind, entry.data)
+        if base is None:
+            self._arrive(number, kind, data)
             return
-        base = entry.base
         if isinstance(base, int):
             place = bisect_left(self._offsets, base, hi=number) if base > 0 else number
             if place == number or self._offsets[place] != base:
                 raise corrupt("a delta builds on an entry that is not there")
             name = self._names[place]
             if name is None:
-                waiting = _Waiting(number, self._objects.keep(entry.data))
+                waiting = (number, self._objects.keep(data))
                 self._by_number.setdefault(place, []).append(waiting)
                 return
             base = name
         if base in self._objects:
             kind, content = self._objects.load(base)
-            self._arrive(number, kind, self._objects.rebuild(content, entry.data))
+            self._arrive(number, kind, self._objects.rebuild(content, data))
         else:
-            waiting = _Waiting(number, self._objects.keep(entry.data))
+            waiting = (number, self._objects.keep(data))
             self._by_name.setdefault(base, []).append(waiting)
 
     def _arrive(self, number: int, kind: int, data: bytes | Staged) -> None:
         """Take an object, and every delta that waited for it, and what waited for those."""
         todo = self._settle(number, kind, data)
         while todo:
-            base, waiting = todo.pop()
+            base, (number, kept) = todo.pop()
             kind, content = self._objects.load(base)
-            delta = self._objects.restore(waiting.data)
-            todo += self._settle(waiting.number, kind, self._objects.rebuild(content, delta))
+            delta = self._objects.restore(kept)
+            todo += self._settle(number, kind, self._objects.rebuild(content, delta))
 
     def _settle(self, number: int, kind: int, data: bytes | Staged) -> list[tuple[bytes, _Waiting]]:
         """Name an object and put it in its place; the deltas that waited for it."""

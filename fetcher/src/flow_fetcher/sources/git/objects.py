@@ -12,8 +12,8 @@ import mmap
 import os
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
 
+from flow_fetcher.record import Record
 from flow_fetcher.sources.git import delta as deltas
 from flow_fetcher.sources.git.pack import BLOB, COMMIT, LARGE, TAG, TREE, Scratch, Staged
 from flow_fetcher.tree import TreeWriter
@@ -25,7 +25,7 @@ _CACHED = 16 << 20
 _PIECE = 1 << 20
 
 
-class Span(NamedTuple):
+class Span(Record):
     """Where in the spill file something lies."""
 
     start: int

@@ -5,15 +5,12 @@ See gitprotocol-http(5), gitprotocol-pack(5) and gitprotocol-v2(5).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from flow_fetcher.errors import SourceUnreachableError
 from flow_fetcher.sources.git.pktline import PacketReader
 
 _MOST_REFS = 2_000_000
 
 
-@dataclass
 class Offer:
     """What a server told of itself.
 
@@ -24,10 +21,11 @@ class Offer:
         peeled: Tag → name of what it leads to.
     """
 
-    version: int
-    capabilities: dict[str, str] = field(default_factory=dict)
-    refs: dict[str, str] = field(default_factory=dict)
-    peeled: dict[str, str] = field(default_factory=dict)
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self.capabilities: dict[str, str] = {}
+        self.refs: dict[str, str] = {}
+        self.peeled: dict[str, str] = {}
 
 
 def read_offer(reader: PacketReader) -> Offer:

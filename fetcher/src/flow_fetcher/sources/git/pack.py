@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from flow_fetcher.errors import FetchError, SourceRejectedError, SourceUnreachableError
+from flow_fetcher.record import Record
 from flow_fetcher.sources.git.delta import CORRUPT_REMEDY
 
 COMMIT, TREE, BLOB, TAG, OFS_DELTA, REF_DELTA = 1, 2, 3, 4, 6, 7
@@ -26,8 +25,7 @@ _PIECE = 1 << 18
 _LARGEST = 1 << 40
 
 
-@dataclass(frozen=True)
-class Staged:
+class Staged(Record):
     """Content that is too large for memory, in a file of its own."""
 
     path: Path
@@ -47,13 +45,9 @@ class Scratch:
         return self.directory / str(self._number)
 
 
-class Entry(NamedTuple):
-    """An object, or a delta with its base: where it begins in the pack, or its name."""
-
-    offset: int
-    kind: int
-    base: int | bytes | None
-    data: bytes | Staged
+Entry = tuple[int, int, int | bytes | None, bytes | Staged]
+"""Where it begins in the pack, its kind, for a delta its base (likewise where that begins, or its
+name), and its content."""
 
 
 class PackReader:
@@ -119,7 +113,7 @@ class PackReader:
             self._position += self._name_size
         elif kind not in (COMMIT, TREE, BLOB, TAG):
             raise corrupt(f"an object is of the unknown kind {kind}")
-        return Entry(offset, kind, base, self._inflate(size))
+        return offset, kind, base, self._inflate(size)
 
     def _byte(self) -> int:
         byte = self._buffer[self._position]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from flow_fetcher.errors import SourceUnreachableError
+from flow_fetcher.record import Record
 
 
-@dataclass(frozen=True)
-class Proxy:
+class Proxy(Record):
     """Where requests go instead; `user` and `password` are empty where it wants none."""
 
     host: str

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from flow_fetcher.errors import FetchError, RevisionNotFoundError
+from flow_fetcher.record import Record
 from flow_fetcher.sources import Fetch
 from flow_fetcher.sources.git.auth import WANTED_KEYS, authorization
 from flow_fetcher.sources.git.checkout import Checkout
@@ -18,8 +17,7 @@ from flow_fetcher.sources.git.suggest import suggestion
 TIMEOUTS = Timeouts()
 
 
-@dataclass(frozen=True)
-class GitSource:
+class GitSource(Record):
     """One repository, as the plan describes it."""
 
     spec: GitSpec

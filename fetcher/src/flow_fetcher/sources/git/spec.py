@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from flow_fetcher.fields import Fields, invalid
 from flow_fetcher.plan import Plan
+from flow_fetcher.record import Record
 
 PROVIDERS = ("github", "gitlab", "bitbucket", "generic")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -16,8 +16,7 @@ _KINDS = ("branch", "tag", "commit", "name")
 _BAD_REFERENCE = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.lock$|\.$")
 
 
-@dataclass(frozen=True)
-class Ref:
+class Ref(Record):
     """A full reference name to look up; `label` is the user's words for it."""
 
     name: str
@@ -27,8 +26,7 @@ class Ref:
 HEAD = Ref("HEAD", "HEAD")
 
 
-@dataclass(frozen=True)
-class GitSpec:
+class GitSpec(Record):
     """One repository, and what to fetch from it.
 
     Attributes:
