@@ -7,7 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from tests.bench import report
+from tests.bench import report, startup
+from tests.bench.build import FETCHER
 from tests.bench.cases import GROUPS, Cases
 from tests.bench.fetch import measure
 from tests.bench.places import BenchError, room
@@ -16,7 +17,7 @@ from tests.bench.places import BenchError, room
 def _fetch(options: argparse.Namespace) -> int:
     peers = options.peers.split(",") if options.peers else []
     repeats = options.repeats or (2 if options.quick else 5)
-    with Cases(quick=options.quick, other=options.other) as cases:
+    with Cases(quick=options.quick, current=options.fetcher, other=options.other) as cases:
         chosen = cases.select(options.only or [], options.case or [])
         measured = measure(chosen, repeats=repeats, peers=peers, room=options.room)
     if options.output:
@@ -28,6 +29,19 @@ def _fetch(options: argparse.Namespace) -> int:
         print(f"- {name}: {value}" if options.markdown else f"{name:9} {value}")
     print(f"- rounds: {repeats}\n" if options.markdown else f"{'rounds':9} {repeats}\n")
     print(report.table(measured, markdown=options.markdown), end="")
+    return 0
+
+
+def _startup(options: argparse.Namespace) -> int:
+    starts = startup.measure(
+        repeats=options.repeats, room=options.room, current=options.fetcher, other=options.other
+    )
+    for name, value in report.header(options.room).items():
+        print(f"- {name}: {value}" if options.markdown else f"{name:9} {value}")
+    print(
+        f"- rounds: {options.repeats}\n" if options.markdown else f"rounds    {options.repeats}\n"
+    )
+    print(startup.table(starts, startup.layers(options.fetcher), markdown=options.markdown), end="")
     return 0
 
 
@@ -46,13 +60,20 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--repeats", type=int, metavar="N", help="rounds (default 5, quick 2)")
     fetch.add_argument("--peers", metavar="NAME,…", help="run only these beside the fetcher")
     fetch.add_argument("--output", type=Path, metavar="FILE", help="write all figures as JSON")
-    fetch.add_argument("--markdown", action="store_true", help="print the table as Markdown")
-    fetch.add_argument(
-        "--room", type=Path, metavar="DIR", default=room(), help="where trees go (%(default)s)"
-    )
-    fetch.add_argument(
-        "--other", type=Path, metavar="DIR", help="also run the fetcher of this distribution"
-    )
+    start = commands.add_parser("startup", help="time to the first network byte, size of the image")
+    start.set_defaults(function=_startup)
+    start.add_argument("--repeats", type=int, default=20, metavar="N", help="default 20")
+    for command in (fetch, start):
+        command.add_argument("--markdown", action="store_true", help="print Markdown")
+        command.add_argument(
+            "--room", type=Path, metavar="DIR", default=room(), help="where trees go (%(default)s)"
+        )
+        command.add_argument(
+            "--fetcher", type=Path, metavar="DIR", default=FETCHER, help="that of this distribution"
+        )
+        command.add_argument(
+            "--other", type=Path, metavar="DIR", help="also run the fetcher of this distribution"
+        )
     return parser
 
 

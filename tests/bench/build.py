@@ -6,6 +6,7 @@ Everything goes to the cache; the first run takes minutes, later ones nothing.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import shutil
 import subprocess
@@ -15,22 +16,22 @@ from pathlib import Path
 
 from tests.bench.places import HERE, REPOSITORY, BenchError, cache, once, sources
 
-_FETCHER = REPOSITORY / "fetcher"
+FETCHER = REPOSITORY / "fetcher"
 _PACKAGES = {
-    "gogit": ("git", "./gogit"),
-    "link": ("git", "./link"),
+    "gogit": ("go", "./gogit"),
+    "link": ("go", "./link"),
+    "buckets": ("go", "./buckets"),
     "rclone": ("rclone", "github.com/rclone/rclone"),
-    "fake-gcs-server": ("gcs", "github.com/fsouza/fake-gcs-server"),
 }
 """Program → the module below `peers` that pins it, and its package."""
 
 
 @functools.cache
-def fetcher(source: Path = _FETCHER) -> Path:
+def fetcher(source: Path) -> Path:
     """The Python of a venv with the fetcher as its image has it: locked, and compiled.
 
     Args:
-        source: The distribution's directory; that of another work tree compares two versions.
+        source: The distribution's directory, in whichever work tree.
     """
     lock = source / "requirements.lock"
 
@@ -51,7 +52,7 @@ def fetcher(source: Path = _FETCHER) -> Path:
         _compile(python, packages / "flow_fetcher")
 
     recipe = [lock.read_bytes(), _version(), *sources(source / "src", "*.py")]
-    name = "current" if source == _FETCHER else "other"
+    name = hashlib.sha256(bytes(source)).hexdigest()[:8]
     return once("fetcher", name, recipe, distribution) / "bin" / "python"
 
 
@@ -82,22 +83,6 @@ def program(name: str) -> Path:
 
     recipe = [name.encode(), *sources(folder, "go.mod", "go.sum", "*.go")]
     return once("go", name, recipe, build) / name
-
-
-@functools.cache
-def azurite() -> Path:
-    """Azurite's blob server."""
-    folder = HERE / "peers" / "azure"
-
-    def install(target: Path) -> None:
-        _say("install Azurite from npm")
-        for file in ("package.json", "package-lock.json"):
-            shutil.copy(folder / file, target)
-        _run(["npm", "ci", "--silent", "--ignore-scripts"], cwd=target)
-
-    recipe = sources(folder, "package.json", "package-lock.json")
-    installed = once("npm", "azurite", recipe, install)
-    return installed / "node_modules" / ".bin" / "azurite-blob"
 
 
 def _venv(folder: Path) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.bench import clients, repositories, stores
+from tests.bench.build import FETCHER
 from tests.bench.clients import Client
 from tests.bench.figures import Goal
 from tests.bench.repositories import Repository
@@ -66,11 +67,15 @@ class Cases:
 
     Args:
         quick: Only what takes seconds.
-        other: The fetcher's distribution in another work tree, to compare two versions.
+        current: The distribution of the fetcher that is judged.
+        other: That of another work tree, to compare two versions.
     """
 
-    def __init__(self, *, quick: bool = False, other: Path | None = None) -> None:
+    def __init__(
+        self, *, quick: bool = False, current: Path = FETCHER, other: Path | None = None
+    ) -> None:
         self._quick = quick
+        self._current = current
         self._other = other
         self._stack = ExitStack()
         self._git: GitServer | None = None
@@ -93,7 +98,7 @@ class Cases:
 
     def _supported(self) -> list[str]:
         """The other kinds of stores that this version of the fetcher has."""
-        sources = repositories.HERE.parents[1] / "fetcher" / "src" / "flow_fetcher" / "sources"
+        sources = self._current / "src" / "flow_fetcher" / "sources"
         return [kind for kind in ("gcs", "azure") if (sources / f"{kind}.py").exists()]
 
     def _of_git(self) -> Iterator[tuple[str, Callable[[], Case]]]:
@@ -202,13 +207,13 @@ class Cases:
             round_trip=trip,
         )
 
-    def _ours(self, make: Callable[[Path | None, str], Client]) -> list[Client]:
-        versions = [make(None, clients.OURS)]
+    def _ours(self, make: Callable[[Path, str], Client]) -> list[Client]:
+        versions = [make(self._current, clients.OURS)]
         return [*versions, make(self._other, "other version")] if self._other else versions
 
     def _sparse(self) -> bool:
         """Whether this version of the fetcher can leave out what is outside some directories."""
-        spec = repositories.HERE.parents[1] / "fetcher/src/flow_fetcher/sources/git/spec.py"
+        spec = self._current / "src" / "flow_fetcher" / "sources" / "git" / "spec.py"
         return '"paths"' in spec.read_text()
 
     def _git_port(self, repository: Repository) -> int:

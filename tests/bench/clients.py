@@ -76,8 +76,8 @@ class Client:
 
 def fetcher(
     source: Callable[[Job], dict[str, Any]],
-    secret: Mapping[str, str] | None = None,
-    distribution: Path | None = None,
+    secret: Mapping[str, str],
+    distribution: Path,
     name: str = OURS,
 ) -> Client:
     """The fetcher as the kubelet starts it, with a volume of its own."""
@@ -90,10 +90,9 @@ def fetcher(
         (job.room / "plan.json").write_text(json.dumps(plan))
         (job.room / "credentials").mkdir()
         (job.room / "flow").mkdir()
-        for key, value in (secret or {}).items():
+        for key, value in secret.items():
             (job.room / "credentials" / key).write_text(value)
-        python = build.fetcher(distribution) if distribution else build.fetcher()
-        argv: list[str | Path] = [python, "-I", "-m", "flow_fetcher", "fetch"]
+        argv: list[str | Path] = [build.fetcher(distribution), "-I", "-m", "flow_fetcher", "fetch"]
         argv += ["--plan", job.room / "plan.json", "--credentials", job.room / "credentials"]
         argv += ["--volume", job.room / "flow", "--termination-log", job.room / "termination-log"]
         return job.command(*argv, PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1")
@@ -155,9 +154,9 @@ def fetcher_git(
     repository: str,
     commit: str,
     branch: str | None,
-    paths: list[str] | None = None,
-    distribution: Path | None = None,
-    name: str = OURS,
+    paths: list[str] | None,
+    distribution: Path,
+    name: str,
 ) -> Client:
     """The fetcher for git."""
 
@@ -168,7 +167,7 @@ def fetcher_git(
             git["paths"] = paths
         return {"type": "git", "git": git}
 
-    return fetcher(source, None, distribution, name)
+    return fetcher(source, {}, distribution, name)
 
 
 def store_clients(store: Store, prefix: str) -> list[Client]:
@@ -219,9 +218,7 @@ def store_clients(store: Store, prefix: str) -> list[Client]:
     ]
 
 
-def fetcher_store(
-    store: Store, prefix: str, distribution: Path | None = None, name: str = OURS
-) -> Client:
+def fetcher_store(store: Store, prefix: str, distribution: Path, name: str) -> Client:
     """The fetcher for an object store."""
     return fetcher(lambda job: store.source(job.endpoint, prefix), store.secret, distribution, name)
 

@@ -1,14 +1,14 @@
-"""Object stores to fetch from, filled once, each a server on loopback: S3 (versitygw), Google Cloud
-(fake-gcs-server) and Azure (Azurite).
+"""Object stores to fetch from, each a server on loopback: S3 is versitygw, Google's and Azure's are
+one small server of the bench, for their emulators are slower than any client.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -28,6 +28,7 @@ SETS = {"o20": 20, "o2000": 2_000, "o10000": 10_000}
 LARGE = "large"
 """The prefix of one large object."""
 
+_START = 120.0
 _LARGE_SIZE = 200_000_000
 _AZURE_ACCOUNT = "benchaccount"
 _AZURE_KEY = base64.b64encode(hashlib.sha512(b"bench").digest()).decode()
@@ -124,17 +125,24 @@ class Store(ABC):
                 stderr=log,
                 env={**os.environ, **env},
             )
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    tail = (folder / "log").read_text(errors="replace")[-2000:]
-                    raise BenchError(f"the {self.kind} server did not start:\n{tail}") from None
-                time.sleep(0.05)
-            else:
-                return
+        deadline = time.monotonic() + _START
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                tail = (folder / "log").read_text(errors="replace")[-2000:]
+                raise BenchError(f"the {self.kind} server did not start:\n{tail}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        """Whether it says anything: one that still loads its objects takes connections already."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_START)
+        try:
+            connection.request("GET", "/")
+            connection.getresponse().read()
+        except OSError:
+            return False
+        finally:
+            connection.close()
+        return True
 
     def _stop(self) -> None:
         if self._process is not None:
@@ -175,7 +183,7 @@ class S3(Store):
 
 
 class GCS(Store):
-    """fake-gcs-server with everything in memory, written in Go."""
+    """The bench's own server in Go: it reads the objects when it starts."""
 
     kind = "gcs"
     secret: ClassVar = {}
@@ -190,25 +198,19 @@ class GCS(Store):
         gcs = {"bucket": BUCKET, "prefix": prefix, "endpoint": endpoint, "insecure": True}
         return {"type": "gcs", "gcs": gcs}
 
-    def _recipe(self) -> bytes:
-        return build.program("fake-gcs-server").parent.name.encode()
-
     def _fill(self, folder: Path) -> None:
-        """The server reads its objects from a directory when it starts."""
-        shutil.copytree(
-            objects(), folder / "data" / BUCKET, ignore=shutil.ignore_patterns(".complete")
-        )
+        """Nothing is kept."""
+
+    def _recipe(self) -> bytes:
+        return b""
 
     def _command(self, folder: Path, port: int) -> tuple[list[str | Path], dict[str, str]]:
-        command = [build.program("fake-gcs-server"), "-scheme", "http", "-host", "127.0.0.1"]
-        command = [*command, "-port", str(port), "-backend", "memory", "-log-level", "error"]
-        address = f"127.0.0.1:{port}"
-        public = ["-external-url", f"http://{address}", "-public-host", address]
-        return [*command, *public, "-data", folder / "data"], {}
+        listen = ["-listen", f"127.0.0.1:{port}"]
+        return [build.program("buckets"), "-root", objects(), *listen], {}
 
 
-class Azure(Store):
-    """Azurite, Microsoft's emulator, written for Node."""
+class Azure(GCS):
+    """The same, with Azure's protocol."""
 
     kind = "azure"
     secret: ClassVar = {"AZURE_STORAGE_ACCOUNT_KEY": _AZURE_KEY}
@@ -232,14 +234,9 @@ class Azure(Store):
         }
         return {"type": "azure", "azure": azure}
 
-    def _recipe(self) -> bytes:
-        return build.azurite().parents[2].name.encode()
-
     def _command(self, folder: Path, port: int) -> tuple[list[str | Path], dict[str, str]]:
-        where = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", folder / "data"]
-        accounts = {"AZURITE_ACCOUNTS": f"{_AZURE_ACCOUNT}:{_AZURE_KEY}"}
-        quiet = ["--silent", "--skipApiVersionCheck", "--disableTelemetry"]
-        return [build.azurite(), *where, *quiet], accounts
+        command, env = super()._command(folder, port)
+        return [*command, "-azure", _AZURE_ACCOUNT], env
 
 
 STORES: dict[str, Callable[[], Store]] = {"s3": S3, "gcs": GCS, "azure": Azure}

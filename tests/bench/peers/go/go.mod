@@ -1,4 +1,4 @@
-module flow-operator.io/tests/bench/peers/git
+module flow-operator.io/tests/bench/peers/go
 
 go 1.26.0
 
