@@ -186,7 +186,8 @@ class TreeWriter:
     def _enter(self, path: bytes) -> tuple[bytes, bytes]:
         """Check a path; its parent and name."""
         parent, _, name = path.rpartition(b"/")
-        if parent not in self._directories:
+        # An absolute path would have the kernel forget the directory that the tree lies in.
+        if parent not in self._directories or path.startswith(b"/"):
             if path.count(b"/") > self.limits.depth:
                 raise rejected(path, f"is deeper than {self.limits.depth} directories")
             for component in parent.split(b"/"):

@@ -55,6 +55,20 @@ def test_every_truncation(tmp_path: Path) -> None:
         assert caught.value.transient
 
 
+def test_every_truncation_of_a_delta_by_name(tmp_path: Path) -> None:
+    """Also a stream that ends within the name of a delta's base ends the fetch."""
+    made = Pack()
+    old, new = b"the old text of a file", b"the old text of a file, and more"
+    base = made.blob(old)
+    made.ref_delta(base, old, new)
+    wanted = made.commit(made.tree(("100644", "f", name(BLOB, new))))
+    raw = made.bytes()
+    for size in range(len(raw)):
+        with pytest.raises(FetchError) as caught:
+            check_out(tmp_path / str(size), raw[:size], wanted)
+        assert caught.value.transient
+
+
 def test_every_wrong_byte(tmp_path: Path) -> None:
     """A pack with any one byte changed is refused, in words."""
     made, wanted, _ = small()

@@ -71,6 +71,7 @@ def test_adopt_and_copy(tree: TreeWriter, tmp_path: Path) -> None:
     [
         b"",
         b"/etc/passwd",
+        b"/x",
         b"..",
         b"../x",
         b"a/../x",

@@ -111,6 +111,8 @@ class PackReader:
         elif kind == REF_DELTA:
             base = self._buffer[self._position : self._position + self._name_size]
             self._position += self._name_size
+            if self._position > len(self._buffer):
+                raise _truncated()
         elif kind not in (COMMIT, TREE, BLOB, TAG):
             raise corrupt(f"an object is of the unknown kind {kind}")
         return offset, kind, base, self._inflate(size)
