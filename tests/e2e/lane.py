@@ -26,6 +26,9 @@ from tests.e2e.proxy import Fault, Proxy
 PATIENCE = 60.0
 COMMIT = "8c1f" * 10
 
+_LOOK_SECONDS = 0.1
+"""How often to look: each look costs the two cores that the operators need to start."""
+
 Object = dict[str, Any]
 
 
@@ -154,7 +157,7 @@ class Lane:
                 await asyncio.sleep(0.3)
                 if len(self.proxy.writes) == written:
                     return
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _play_kubelet(self, deployment: str, proxy: Proxy) -> None:
         """Take the Pods of a deployment's runs through fetching and running to their end."""
@@ -166,7 +169,7 @@ class Lane:
                     if pod["metadata"]["uid"] not in done:
                         done.add(pod["metadata"]["uid"])
                         await self._live(run, pod, proxy)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _live(self, run: Object, pod: Object, proxy: Proxy) -> None:
         for phase, status in _LIFE:
@@ -187,7 +190,7 @@ class Lane:
                     last = ((now or {}).get("status") or {}).get("lastRun") or {}
                     if last.get("phase") == phase:
                         return
-                    await asyncio.sleep(0.03)
+                    await asyncio.sleep(_LOOK_SECONDS)
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
