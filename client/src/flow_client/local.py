@@ -55,7 +55,8 @@ class LocalRun:
             "pendingDeadlineSeconds": int(_DEADLINE.total_seconds()),
             "concurrencyPolicy": "Allow",  # there is no other run here
         }
-        spec.pop("concurrencyLimit", None)
+        for waits in ("concurrencyLimit", "retries"):  # nor another attempt: whoever looks decides
+            spec.pop(waits, None)
         self._deployment = {**choice.deployment, "spec": spec}
         self._objects = objects
         self._host = host

@@ -46,6 +46,7 @@ def local(name: str, workspace: Workspace) -> list[dict[str, Any]]:
             "Berlin         80.50 EUR\nLisbon        210.00 EUR\ntotal         290.50 EUR\n",
         ),
         ("command.yaml", "6 sales.csv\n"),
+        ("nightly.yaml", "Hello, Night!\nThis is revision {short}.\n"),
     ],
 )
 def test_it_runs_from_the_example_repository(name: str, output: str, workspace: Workspace):

@@ -118,7 +118,7 @@ def test_only_what_is_named_is_tried_again(
     on: list[str] | None, state: dict[str, Any], again: bool
 ) -> None:
     """Classes, and single reasons; and nothing that another attempt cannot mend."""
-    retries = {"limit": 1, **({"on": on} if on else {})}
+    retries = {"limit": 1, **({"reasons": on} if on else {})}
     world = world_with(retries=retries)
     attempt_ends(world, state)
     assert status(world)["phase"] == ("Pending" if again else "Failed")
@@ -130,7 +130,7 @@ def test_every_reason_of_a_class_can_be_named() -> None:
     for known, kind in CLASS_OF.items():
         assert {known, kind} <= set(RETRIABLE)
         for name in (known, kind):
-            assert Retries(limit=1, on=[str(name)]).covers(known)
+            assert Retries(limit=1, reasons=[str(name)]).covers(known)
     assert not Retries(limit=1).covers(Reason.CANCELLED)
 
 

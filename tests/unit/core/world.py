@@ -129,6 +129,7 @@ class World:
         self.events: list[EmitEvent] = []
         self.created: list[tuple[str, str]] = []
         self.made: list[dict[str, Any]] = []
+        self.changed = False
         self.writes = 0
         self.budget: int | None = None
         self.settings = Settings()
@@ -151,15 +152,22 @@ class World:
 
     def reconcile(self) -> None:
         """Decide on everything until nothing changes."""
-        for _ in range(30):
-            before = deepcopy((self.objects, len(self.events)))
-            for obj in self.all("FlowDeployment"):
-                self._apply(obj, decide_deployment(deepcopy(obj), self.runs(), self.now))
+        for _ in range(60):
+            self.changed = False
+            self.deployments_only()
             for obj in self.all("FlowRun"):
-                self._apply(obj, self.decide_run(obj))
-            if before == (self.objects, len(self.events)):
+                if not self._is_done_with(obj):
+                    self._apply(obj, self.decide_run(obj))
+            if not self.changed:
                 return
         raise AssertionError("decisions never settle")
+
+    def _is_done_with(self, run: dict[str, Any]) -> bool:
+        """Whether the shell looks at a run no more, either."""
+        return (
+            "completionTime" in run.get("status", {})
+            and "ttlSecondsAfterFinished" not in run["spec"]
+        )
 
     def runs(self) -> list[FlowRun]:
         return [FlowRun.model_validate(run) for run in self.all("FlowRun")]
@@ -167,7 +175,7 @@ class World:
     def deployments_only(self) -> None:
         """Decide once on the deployments, and leave the runs alone."""
         for obj in self.all("FlowDeployment"):
-            self._apply(obj, decide_deployment(deepcopy(obj), self.runs(), self.now))
+            self._apply(obj, decide_deployment(obj, self.runs(), self.now))
 
     @property
     def ticks(self) -> list[str]:
@@ -182,10 +190,10 @@ class World:
         run = FlowRun.model_validate(obj)
         name = job_name(run.metadata.name, run.metadata.uid, current_attempt(run))
         view = RunView(
-            deepcopy(obj),
-            deepcopy(self.objects.get(("FlowDeployment", run.spec.deployment_ref.name))),
-            deepcopy(self.objects.get(("Job", name))),
-            deepcopy(self.pods.get(name, [])),
+            obj,
+            self.objects.get(("FlowDeployment", run.spec.deployment_ref.name)),
+            self.objects.get(("Job", name)),
+            self.pods.get(name, []),
         )
         if may_start(view):
             view = replace(view, held=self.ledger.request(entry_of(obj)))
@@ -201,6 +209,7 @@ class World:
             if self.budget is not None:
                 self.budget -= 1
             self.writes += 1
+            self.changed = True
             match action:
                 case CreateRun(manifest) | CreateJob(manifest):
                     self._create(deepcopy(manifest))

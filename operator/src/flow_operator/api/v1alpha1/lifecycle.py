@@ -10,7 +10,7 @@ from flow_operator.api.v1alpha1.meta import DURATION, Model
 
 
 class FailureClass(StrEnum):
-    """The classes of failures that `retries.on` names."""
+    """The classes of failures that `retries.reasons` names."""
 
     FETCH_FAILED = "FetchFailed"
     """The code could not be fetched."""
@@ -45,7 +45,10 @@ the one up to ten times, the other until pendingDeadlineSeconds.
 """
 
 RETRIABLE = sorted({*map(str, FailureClass), *map(str, CLASS_OF)})
-"""What `retries.on` takes: classes, and single reasons of them."""
+"""What `retries.reasons` takes: classes, and single reasons of them.
+
+The field is not called `on`: kubectl reads that word in YAML as true.
+"""
 
 Retriable = Annotated[str, WithJsonSchema({"type": "string", "enum": RETRIABLE})]
 
@@ -84,7 +87,7 @@ class Retries(Model):
     backoff: Backoff | None = Field(
         default=None, description="How long to wait. Unset: 10s, then twice as long, at most 10m."
     )
-    on: list[Retriable] | None = Field(
+    reasons: list[Retriable] | None = Field(
         default=None,
         description=(
             "Which failures are tried again: classes (FetchFailed, FlowFailed, PodFailed, "
@@ -100,4 +103,4 @@ class Retries(Model):
         kind = CLASS_OF.get(reason)
         if kind is None:
             return False
-        return self.on is None or kind in self.on or reason in self.on
+        return self.reasons is None or kind in self.reasons or reason in self.reasons
