@@ -11,7 +11,7 @@ before its Job exists, three from then on. About forty for a whole run; nothing 
 
 import logging
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from flow_operator.core.decision import CreateJob, Decision
 from flow_operator.core.deployments import decide_deployment
@@ -71,7 +71,7 @@ class Reconciler:
         if refusal:
             decision = decide_deployment(view.raw, view.runs, now, refusal)
             await apply(self._cluster, FLOW_DEPLOYMENTS, view.raw, decision.actions)
-        return decision.requeue_after
+        return _seconds_left(decision.requeue_after, now)
 
     async def _run(self, key: Key) -> float | None:
         view = await observe_run(self._cluster, key)
@@ -88,7 +88,7 @@ class Reconciler:
             await apply(self._cluster, FLOW_RUNS, view.raw, decision.actions)
         if decision.ends_run:
             self._room.over(key)
-        return _look_again(decision)
+        return _seconds_left(_look_again(decision), now)
 
 
 def _look_again(decision: Decision) -> float | None:
@@ -97,6 +97,16 @@ def _look_again(decision: Decision) -> float | None:
     ):
         return _LOOK_AFTER_CREATE
     return decision.requeue_after
+
+
+def _seconds_left(after: float | None, now: datetime) -> float | None:
+    """Return what is left of a wait that counts from the time of the decision, in whole seconds.
+
+    Without it a tick would be up to a second late, and by what the writes took.
+    """
+    if after is None:
+        return None
+    return max((now + timedelta(seconds=after) - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 def _now() -> datetime:
