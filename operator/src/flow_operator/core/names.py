@@ -42,6 +42,12 @@ def tick_run_name(deployment: str, deployment_uid: str, schedule: str, tick: dat
     return f"{_cut(deployment)}-{digest(deployment_uid, schedule, int(tick.timestamp()))}"
 
 
+def backfill_run_name(deployment: str, deployment_uid: str, schedule: str, tick: datetime) -> str:
+    """Return the name of the FlowRun that makes up for one tick of the past."""
+    key = digest(deployment_uid, "backfill", schedule, int(tick.timestamp()))
+    return f"{_cut(deployment)}-{key}"
+
+
 def job_name(run: str, run_uid: str, attempt: int) -> str:
     """Return the name of the Job of one attempt: a DNS label of at most 63 characters."""
     return f"{_cut(run)}-{digest(run_uid)}-{attempt}"
