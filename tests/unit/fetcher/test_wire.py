@@ -77,6 +77,7 @@ def test_bodies(
         b"HTTP/1.1 abc\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Le",
         b"HTTP/1.1 200 OK\r\nContent-Length: -3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nabc",
         b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc",
         CHUNKED,
         CHUNKED + b"-1\r\n",

@@ -220,6 +220,8 @@ class Server:
         return {"Proxy-Authorization": "Basic " + b2a_base64(pair, newline=False).decode()}
 
     def _redirect(self, path: str, location: str) -> None:
+        if any(char <= " " or char == "\x7f" for char in location):
+            raise ValueError("a URL with a blank or control character")
         old = urlsplit(self.url)
         bare_path = path.partition("?")[0]
         if location.startswith("/") and not location.startswith("//"):

@@ -5,9 +5,12 @@ See gitprotocol-http(5), gitprotocol-pack(5) and gitprotocol-v2(5).
 
 from __future__ import annotations
 
-from flow_fetcher.errors import SourceUnreachableError
-from flow_fetcher.sources.git.pktline import PacketReader
+import re
 
+from flow_fetcher.errors import SourceUnreachableError
+from flow_fetcher.sources.git.pktline import PacketReader, UnexpectedAnswerError
+
+_OBJECT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _MOST_REFS = 2_000_000
 
 
@@ -68,11 +71,22 @@ def _add_ref(offer: Offer, line: bytes) -> None:
     name, space, ref = line.decode("utf-8", "surrogateescape").partition(" ")
     if not space or name == "shallow" or ref == "capabilities^{}":
         return
+    check_object(name)
     if ref.endswith("^{}"):
         offer.peeled[ref.removesuffix("^{}")] = name
     else:
         offer.refs[ref] = name
     bounded(offer.refs)
+
+
+def check_object(name: str) -> None:
+    """Refuse what cannot be the name of an object.
+
+    Raises:
+        UnexpectedAnswerError: It is none.
+    """
+    if not _OBJECT.fullmatch(name):
+        raise UnexpectedAnswerError(f"the server lists {name[:80]!r} as the name of an object")
 
 
 def bounded(refs: dict[str, str]) -> None:

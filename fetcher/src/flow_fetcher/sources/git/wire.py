@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _READ = 1 << 18
 _LONGEST_LINE = 1 << 14
 _MOST_HEADERS = 200
+_LONGEST_NUMBER = 15
+"""Digits in the length of a body or chunk."""
 _DIGITS = frozenset(b"0123456789abcdefABCDEF")
 _NO_BODY = (204, 304)
 
@@ -137,7 +139,7 @@ class Answer:
         elif self._chunked:
             self._left = 0
         elif length:
-            if not (length.isascii() and length.isdigit()):
+            if not (length.isascii() and length.isdigit() and len(length) <= _LONGEST_NUMBER):
                 raise BrokenAnswerError("the length of the answer is no number")
             self._left = int(length)
         if self._left == 0 and not self._chunked:
@@ -171,7 +173,7 @@ class Answer:
 
     def _next_chunk(self) -> bool:
         digits = self._connection.line().partition(b";")[0].strip()
-        if not digits or len(digits) > 15 or not _DIGITS.issuperset(digits):
+        if not digits or len(digits) > _LONGEST_NUMBER or not _DIGITS.issuperset(digits):
             raise BrokenAnswerError("a chunk of the answer has no length")
         self._left = int(digits, 16)
         if self._left == 0:
