@@ -19,6 +19,9 @@ KEYS = (
     "password",
     "token",
     "bearerToken",
+    "identity",
+    "ssh-privatekey",
+    "known_hosts",
     "ca.crt",
     "tls.crt",
     "tls.key",
@@ -43,8 +46,8 @@ KEYS = (
 )
 _PUBLIC = frozenset(
     {
-        "username", "ca.crt", "tls.crt", "AZURE_TENANT_ID", "AZURE_CLIENT_ID", "tenantId",
-        "clientId",
+        "username", "known_hosts", "ca.crt", "tls.crt", "AZURE_TENANT_ID", "AZURE_CLIENT_ID",
+        "tenantId", "clientId",
     }
 )  # fmt: skip
 _LARGEST = 1 << 20

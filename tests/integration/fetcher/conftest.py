@@ -142,9 +142,16 @@ class InProcess:
         *,
         patience: float = 20.0,
         timeouts: Timeouts | None = None,
+        secret: Mapping[str, str] | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
         """Run to the end; the message of success."""
+        credentials = self.directory / "credentials"
+        if secret is not None:
+            fields["secretName"] = "code-access"
+            credentials.mkdir(exist_ok=True)
+            for key, value in secret.items():
+                (credentials / key).write_text(value)
         raw = json.dumps({"version": 1, "source": source, **fields}).encode()
         volume = self.directory / "flow"
         volume.mkdir(exist_ok=True)
@@ -154,7 +161,7 @@ class InProcess:
                 patch.setattr("flow_fetcher.sources.git.source.TIMEOUTS", timeouts)
             return fetch(
                 parse_plan(raw),
-                credentials=None,
+                credentials=credentials,
                 volume=volume,
                 log=Log(redactor, stream=self.log, debug=True),
                 redactor=redactor,

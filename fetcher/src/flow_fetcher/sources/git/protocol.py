@@ -7,7 +7,7 @@ says leads to the full exchange.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from flow_fetcher.errors import (
     FetchError,
@@ -15,7 +15,7 @@ from flow_fetcher.errors import (
     SourceUnreachableError,
 )
 from flow_fetcher.log import Log
-from flow_fetcher.sources.git.http import AGENT, Response, Server
+from flow_fetcher.sources.git.http import AGENT
 from flow_fetcher.sources.git.offer import Offer, bounded, read_offer
 from flow_fetcher.sources.git.pktline import (
     DELIMITER,
@@ -25,13 +25,9 @@ from flow_fetcher.sources.git.pktline import (
     UnexpectedAnswerError,
     packet,
 )
-from flow_fetcher.sources.git.status import check_status
+from flow_fetcher.sources.git.smart import no_repository
+from flow_fetcher.sources.git.transport import Transport
 
-_SERVICE = "/git-upload-pack"
-_DISCOVERY = "/info/refs?service=git-upload-pack"
-_REQUEST = "application/x-git-upload-pack-request"
-_RESULT = "application/x-git-upload-pack-result"
-_ADVERTISEMENT = "application/x-git-upload-pack-advertisement"
 _FLUSH, _DELIM = b"0000", b"0001"
 
 
@@ -39,15 +35,13 @@ class Remote:
     """One repository on its server.
 
     Args:
-        server: Moves the bytes.
+        transport: Moves requests and answers.
         log: Takes lines for people.
-        received: Told how many bytes came.
     """
 
-    def __init__(self, server: Server, log: Log, received: Callable[[int], None]) -> None:
-        self._server = server
+    def __init__(self, transport: Transport, log: Log) -> None:
+        self._transport = transport
         self._log = log
-        self._received = received
         self._offer: Offer | None = None
         self._format = "sha1"
 
@@ -57,7 +51,9 @@ class Remote:
         Raises:
             FetchError: The server cannot be asked.
         """
-        if self._offer is None:
+        if self._offer is None and not self._transport.stateless:
+            self._discover()
+        elif self._offer is None:
             try:
                 return self._list(prefixes)
             except (UnexpectedAnswerError, RemoteError) as surprise:
@@ -76,7 +72,9 @@ class Remote:
         Raises:
             FetchError: The server cannot be asked, or has no such commit.
         """
-        if self._offer is None:
+        if self._offer is None and not self._transport.stateless:
+            self._discover()
+        elif self._offer is None:
             self._format = "sha1" if len(commit) == 40 else "sha256"
             try:
                 return self._fetch([commit], shallow=True)
@@ -93,6 +91,8 @@ class Remote:
             if offer.version == 2 and offer.capabilities.get("agent", "").startswith("git/"):
                 raise _absent(label, refusal.message) from refusal
             self._log.debug(f"the server refuses the commit: {refusal.message}")
+            if not self._transport.stateless:
+                self._discover()
         return self._everything(commit, label)
 
     def _everything(self, commit: str, label: str) -> Iterator[bytes]:
@@ -118,6 +118,10 @@ class Remote:
     def _exchange(self, offer: Offer, wants: list[str], *, shallow: bool) -> Iterator[bytes]:
         if offer.version == 2:
             return self._fetch(wants, shallow=shallow)
+        # What a tag leads to is often no tip by itself, but the tag is one.
+        tips = set(offer.refs.values())
+        tags = {name: offer.refs[ref] for ref, name in offer.peeled.items() if ref in offer.refs}
+        wants = [want if want in tips else tags.get(want, want) for want in wants]
         return self._fetch_old(offer, wants, shallow=shallow)
 
     # --- protocol 2 -----------------------------------------------------------------------------
@@ -136,7 +140,7 @@ class Remote:
                 if attribute.startswith("peeled:"):
                     peeled[ref] = attribute.removeprefix("peeled:")
             bounded(refs)
-        self._drain(reader)
+        self._transport.finish(reader)
         return refs, peeled
 
     def _fetch(self, wants: list[str], *, shallow: bool) -> Iterator[bytes]:
@@ -162,7 +166,7 @@ class Remote:
         if self._format != "sha1":
             lines.append(f"object-format={self._format}\n")
         body = b"".join(map(packet, lines)) + _DELIM + b"".join(map(packet, arguments)) + _FLUSH
-        return self._post(body, {"Git-Protocol": "version=2"})
+        return self._request(body, version=2)
 
     # --- protocols 0 and 1 ------------------------------------------------------------------------
 
@@ -176,7 +180,7 @@ class Remote:
         body = packet(f"want {first} {' '.join(words)}\n")
         body += b"".join(packet(f"want {want}\n") for want in others)
         body += packet("deepen 1\n") if shallow else b""
-        reader = self._post(body + _FLUSH + packet("done\n"), {})
+        reader = self._request(body + _FLUSH + packet("done\n"), version=0)
         while isinstance(line := reader.packet(), bytes) or shallow:
             if line == FLUSH:
                 shallow = False
@@ -190,38 +194,21 @@ class Remote:
 
     def _discover(self) -> None:
         """Ask what the server speaks; its answer, unlike one to a guess, decides."""
-        response = self._server.get(_DISCOVERY, {"Git-Protocol": "version=2"})
-        check_status(response, self._server)
-        if response.content_type != _ADVERTISEMENT:
-            raise _no_repository(self._server.url)
-        reader = PacketReader(response.read)
+        reader = self._transport.advertise()
         try:
             self._offer = read_offer(reader)
         except (UnexpectedAnswerError, ValueError) as error:
-            raise _no_repository(self._server.url) from error
+            raise no_repository(self._transport.url) from error
         except RemoteError as refusal:
             raise SourceUnreachableError(
-                f"{self._server.url}: {refusal.message}", remedy="Look at the git server's log."
+                f"{self._transport.url}: {refusal.message}", remedy="Look at the git server's log."
             ) from refusal
-        self._drain(reader)
+        self._transport.finish(reader)
         self._format = self._offer.capabilities.get("object-format", "sha1")
         self._log.debug(f"the server speaks protocol {self._offer.version}, {self._format}")
 
-    def _post(self, body: bytes, headers: dict[str, str]) -> PacketReader:
-        headers = {"Content-Type": _REQUEST, "Accept": _RESULT, **headers}
-        response = self._server.post(_SERVICE, body, headers)
-        if self._offer is None and (response.status != 200 or response.content_type != _RESULT):
-            raise UnexpectedAnswerError(f"the server answered {response.status} to a guess")
-        check_status(response, self._server)
-        return PacketReader(self._counted(response))
-
-    def _counted(self, response: Response) -> Callable[[], bytes]:
-        def read() -> bytes:
-            data = response.read()
-            self._received(len(data))
-            return data
-
-        return read
+    def _request(self, body: bytes, *, version: int) -> PacketReader:
+        return self._transport.request(body, version=version, guess=self._offer is None)
 
     def _check_format(self, commit: str, label: str) -> None:
         if len(commit) != (40 if self._format == "sha1" else 64):
@@ -229,11 +216,6 @@ class Remote:
                 f"{label} cannot be in this repository, which names commits with {self._format}",
                 remedy="Use the commit's full name.",
             )
-
-    def _drain(self, reader: PacketReader) -> None:
-        """Read what is left of an answer, so that the connection can be used again."""
-        for _ in reader.rest():
-            pass
 
     def _say(self, text: str) -> None:
         if text:
@@ -244,11 +226,4 @@ def _absent(label: str, said: str) -> FetchError:
     return RevisionNotFoundError(
         f"the server has no {label}: {said}",
         remedy="Check that it was pushed; servers remove commits that no branch or tag holds.",
-    )
-
-
-def _no_repository(url: str) -> FetchError:
-    return SourceUnreachableError(
-        f"{url} answers, but not as a git repository",
-        remedy="Check the URL: it is what `git clone` takes, not the address of a web page.",
     )

@@ -11,8 +11,10 @@ from flow_fetcher.sources.git.http import Server, Timeouts
 from flow_fetcher.sources.git.pack import Scratch
 from flow_fetcher.sources.git.pktline import RemoteError
 from flow_fetcher.sources.git.protocol import Remote
+from flow_fetcher.sources.git.smart import SmartHTTP
 from flow_fetcher.sources.git.spec import HEAD, GitSpec
 from flow_fetcher.sources.git.suggest import suggestion
+from flow_fetcher.sources.git.transport import Transport
 
 TIMEOUTS = Timeouts()
 
@@ -22,7 +24,14 @@ class GitSource(Record):
 
     spec: GitSpec
 
-    wanted_keys = WANTED_KEYS
+    @property
+    def wanted_keys(self) -> str:
+        """The keys of a Secret that it can use."""
+        if self.spec.ssh is None:
+            return WANTED_KEYS
+        from flow_fetcher.sources.git.sshkeys import WANTED_KEYS as SSH_KEYS
+
+        return SSH_KEYS
 
     def fetch(self, fetch: Fetch) -> str:
         """Write the tree of the wanted commit and return its name.
@@ -30,9 +39,8 @@ class GitSource(Record):
         Raises:
             FetchError: It cannot be done.
         """
-        header = authorization(self.spec, fetch.credentials)
-        server = Server(self.spec, fetch.credentials, header, fetch.log, TIMEOUTS)
-        remote = Remote(server, fetch.log, fetch.progress.received)
+        transport = self._transport(fetch)
+        remote = Remote(transport, fetch.log)
         try:
             commit, label = self._resolve(remote, fetch)
             fetch.report.revision = commit
@@ -45,9 +53,21 @@ class GitSource(Record):
                 f"{self.spec.url} refuses: {error.message}", remedy="Look at the git server's log."
             ) from error
         finally:
-            server.close()
+            transport.close()
         fetch.report.revision = revision
         return revision
+
+    def _transport(self, fetch: Fetch) -> Transport:
+        credentials, received = fetch.credentials, fetch.progress.received
+        if self.spec.ssh is None:
+            header = authorization(self.spec, credentials)
+            server = Server(self.spec, credentials, header, fetch.log, TIMEOUTS)
+            return SmartHTTP(server, received)
+        from flow_fetcher.sources.git.ssh import SSH
+        from flow_fetcher.sources.git.sshkeys import require_keys
+
+        require_keys(credentials, self.spec.ssh)
+        return SSH(self.spec, credentials, fetch.log, received, TIMEOUTS)
 
     def _resolve(self, remote: Remote, fetch: Fetch) -> tuple[str, str]:
         """The commit, and what to call it in messages."""

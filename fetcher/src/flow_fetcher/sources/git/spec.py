@@ -11,6 +11,12 @@ from flow_fetcher.record import Record
 
 PROVIDERS = ("github", "gitlab", "bitbucket", "generic")
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_HOST = r"(?P<host>[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])"
+_USER = r"(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)"
+_PATH = r"[^\s?#\\]*"
+_SSH_URL = re.compile(rf"ssh://(?:{_USER}@)?{_HOST}(?::(?P<port>[0-9]{{1,5}}))?(?P<path>/{_PATH})")
+# Neither a slash before the colon, which would be a local path, nor a dash behind it, an option.
+_SCP = re.compile(rf"{_USER}@{_HOST}:(?P<port>(?!))?(?P<path>[^\s?#\\:-]{_PATH})")
 _KINDS = ("branch", "tag", "commit", "name")
 # What `git check-ref-format` refuses, as far as it could do harm in a request.
 _BAD_REFERENCE = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.lock$|\.$")
@@ -26,12 +32,22 @@ class Ref(Record):
 HEAD = Ref("HEAD", "HEAD")
 
 
+class SSHAddress(Record):
+    """Where a repository is on an SSH server; `path` is as the server's git gets it."""
+
+    user: str
+    host: str
+    port: int
+    path: str
+
+
 class GitSpec(Record):
     """One repository, and what to fetch from it.
 
     Attributes:
-        url: Without user, password, query and trailing slash.
+        url: Without password, query and trailing slash.
         ref: What to resolve, or None where `commit` is known.
+        ssh: Where it is, unless it is reached over HTTP.
     """
 
     url: str
@@ -39,6 +55,7 @@ class GitSpec(Record):
     ref: Ref | None
     commit: str | None
     provider: str | None
+    ssh: SSHAddress | None = None
 
 
 def read_spec(plan: Plan) -> GitSpec:
@@ -48,10 +65,24 @@ def read_spec(plan: Plan) -> GitSpec:
         InvalidPlanError: A field has a wrong value.
     """
     fields = plan.source
-    url_field = fields.name("url")
-    parts = urlsplit(fields.text("url"))
+    text = fields.text("url").rstrip("/")
+    ssh = _ssh(plan, text) if text.startswith("ssh://") or _SCP.fullmatch(text) else None
+    url, host = (text, ssh.host) if ssh else _http(plan, text)
+    provider = fields.optional_text("provider") or None
+    if provider is not None and provider not in PROVIDERS:
+        raise invalid(fields.name("provider"), f"must be one of {', '.join(PROVIDERS)}")
+    ref, commit = _wanted(plan, fields.optional_fields("ref"))
+    return GitSpec(url=url, host=host, ref=ref, commit=commit, provider=provider, ssh=ssh)
+
+
+def _http(plan: Plan, text: str) -> tuple[str, str]:
+    """The URL and its host."""
+    url_field = plan.source.name("url")
+    parts = urlsplit(text)
     if parts.scheme not in ("http", "https"):
-        raise invalid(url_field, "must begin with https:// or http://")
+        raise invalid(
+            url_field, "must begin with https://, http:// or ssh://, or be like git@host:path"
+        )
     if "@" in parts.netloc:
         raise invalid(url_field, "must not hold a user name or password: use secretRef")
     if parts.query or parts.fragment:
@@ -62,22 +93,32 @@ def read_spec(plan: Plan) -> GitSpec:
         raise invalid(url_field, str(error)) from error
     if not host or re.search(r"[\s%]", parts.netloc) or re.search(r"\s", parts.path):
         raise invalid(url_field, "must be a URL with a host and without spaces")
-    insecure = fields.flag("insecure")
+    insecure = plan.source.flag("insecure")
     if parts.scheme == "http" and plan.secret_name and not insecure:
         raise invalid(
             url_field, "sends credentials over plain HTTP: use https:// or insecure: true"
         )
-    provider = fields.optional_text("provider") or None
-    if provider is not None and provider not in PROVIDERS:
-        raise invalid(fields.name("provider"), f"must be one of {', '.join(PROVIDERS)}")
-    ref, commit = _wanted(plan, fields.optional_fields("ref"))
-    return GitSpec(
-        url=f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}",
-        host=host,
-        ref=ref,
-        commit=commit,
-        provider=provider,
-    )
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", host
+
+
+def _ssh(plan: Plan, text: str) -> SSHAddress:
+    """Both spellings: after `host:` a path begins at the user's home, after `ssh://host` at `/`."""
+    url_field = plan.source.name("url")
+    match = (_SSH_URL if text.startswith("ssh://") else _SCP).fullmatch(text)
+    if match is None:
+        raise invalid(
+            url_field,
+            "must be like ssh://git@host/path or git@host:path, without a password, a query or "
+            "spaces",
+        )
+    if plan.secret_name is None:
+        raise invalid(url_field, "needs secretRef: SSH takes a key, and the host's own key")
+    user, host, port, path = match["user"] or "git", match["host"], match["port"], match["path"]
+    if text.startswith("ssh://") and path.startswith("/~"):
+        path = path[1:]
+    if port and not 0 < int(port) < 1 << 16:
+        raise invalid(url_field, "has a port that is none")
+    return SSHAddress(user, host.strip("[]"), int(port or 22), path)
 
 
 def _wanted(plan: Plan, fields: Fields) -> tuple[Ref | None, str | None]:
