@@ -63,8 +63,13 @@ GIT: dict[str, Any] = {
             {
                 "name": "often",
                 "interval": {"every": "1h30m", "anchor": "2026-01-01T00:30:00+01:00"},
+                "suspend": False,
             },
-            {"name": "first-friday", "rrule": "FREQ=MONTHLY;BYDAY=1FR;BYHOUR=9"},
+            {
+                "name": "first-friday",
+                "rrule": "FREQ=MONTHLY;BYDAY=1FR;BYHOUR=9",
+                "suspend": False,
+            },
         ],
         "startingDeadlineSeconds": 300,
         "catchUp": "all",
