@@ -42,7 +42,7 @@ class Buildah:
         with tempfile.TemporaryDirectory(dir=_scratch()) as folder:
             recipe.stage(Path(folder))
             try:
-                self._bud(recipe.full_name, Path(folder))
+                self._bud(recipe.full_name, Path(folder), recipe.target)
             except ClusterError:
                 self.tidy()
                 raise
@@ -69,7 +69,7 @@ class Buildah:
             return False
         return True
 
-    def _bud(self, name: str, context: Path) -> None:
+    def _bud(self, name: str, context: Path, target: str = "") -> None:
         log = cache() / "log" / f"image-{name.rpartition('/')[2].partition(':')[0]}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)
@@ -83,6 +83,7 @@ class Buildah:
                 "bud", "--isolation", "chroot", "--network", "host", "--layers",
                 "--format", "docker", "--build-arg", f"BASE_IMAGE={base.name()}",
                 *(word for mount in mounts for word in ("--volume", mount)),
+                *(["--target", target] if target else []),
                 "--file", str(context / "Dockerfile"), "--tag", name, str(context),
                 log=log,
             )  # fmt: skip

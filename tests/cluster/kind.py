@@ -114,9 +114,11 @@ class Docker:
         with tempfile.TemporaryDirectory() as folder:
             recipe.stage(Path(folder))
             base_argument = f"BASE_IMAGE={base()}"
+            target = ["--target", recipe.target] if recipe.target else []
             run(
-                ["docker", "build", "--build-arg", base_argument, "--tag", recipe.full_name, folder]
-            )
+                ["docker", "build", *target, "--build-arg", base_argument, "--tag",
+                 recipe.full_name, folder]
+            )  # fmt: skip
 
     def has(self, recipe: Recipe) -> bool:
         """Whether the engine has an image of that name."""

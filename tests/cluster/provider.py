@@ -16,7 +16,7 @@ from tests.cluster.console import ClusterError, run
 from tests.cluster.given import GivenCluster
 from tests.cluster.kind import Docker, KindCluster
 from tests.cluster.own import OwnCluster
-from tests.cluster.recipes import RECIPES
+from tests.cluster.recipes import EXTRA, RECIPES
 from tests.cluster.system import CLUSTER_PROGRAMS, IMAGE_PROGRAMS, is_root, lock, require
 
 Provider = GivenCluster | KindCluster | OwnCluster
@@ -33,6 +33,22 @@ class Cluster:
     helm: Path
     images: Mapping[str, str] = field(default_factory=dict)
     """Image name → what a Pod's `image` says; pull policy IfNotPresent."""
+
+    def image(self, name: str) -> str:
+        """What a Pod's `image` says, for an image that is built when a test asks for it.
+
+        Raises:
+            ClusterError: There is no such image, or it cannot be built.
+        """
+        if name in self.images:
+            return self.images[name]
+        if isinstance(self.provider, GivenCluster):
+            return self.provider.image(name)
+        recipes = [recipe for recipe in EXTRA if recipe.name == name]
+        if not recipes:
+            raise ClusterError(f"no image {name!r}")
+        builder, of = _builder(self.provider)
+        return images.load(builder, self.provider, of, recipes)[name]
 
     @property
     def host_ip(self) -> str | None:

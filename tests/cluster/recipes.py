@@ -25,6 +25,7 @@ class Recipe:
         folder: The root of the build context.
         sources: The paths below it that the build reads.
         programs: Programs of ours that the build reads too.
+        target: The stage of the Dockerfile; empty for its last.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Recipe:
     folder: Path = REPOSITORY
     sources: tuple[str, ...] = ()
     programs: tuple[str, ...] = field(default=())
+    target: str = ""
 
     @property
     def tag(self) -> str:
@@ -45,7 +47,7 @@ class Recipe:
 
     def digest(self, base: str) -> str:
         """Of everything the image depends on."""
-        digest = hashlib.sha256(f"{self.name} {base} {self.programs}".encode())
+        digest = hashlib.sha256(f"{self.name} {base} {self.programs} {self.target}".encode())
         for path, source in self._files():
             executable = os.access(source, os.X_OK)
             digest.update(f"{path.as_posix()} {executable}\0".encode() + source.read_bytes())
@@ -77,19 +79,20 @@ class Recipe:
                     yield relative, file
 
 
-def _ours(name: str) -> Recipe:
+def _ours(folder: str, suffix: str = "", *locks: str, target: str = "") -> Recipe:
     # tests and notes beside the sources must not rebuild the image
-    parts = ("build.lock", "requirements.lock", "pyproject.toml", "src")
+    parts = ("build.lock", "requirements.lock", "pyproject.toml", "src", *locks)
     return Recipe(
-        name=f"flow-{name}",
-        dockerfile=REPOSITORY / name / "Dockerfile",
-        sources=tuple(f"{name}/{part}" for part in parts),
+        name=f"flow-{folder}{suffix}",
+        dockerfile=REPOSITORY / folder / "Dockerfile",
+        sources=tuple(f"{folder}/{part}" for part in parts),
+        target=target,
     )
 
 
 RECIPES = (
     _ours("operator"),
-    _ours("fetcher"),
+    _ours("fetcher", target="default"),
     Recipe("flow-test-python", dockerfile=None),
     Recipe(
         "flow-test-servers",
@@ -99,3 +102,7 @@ RECIPES = (
         programs=("versitygw",),
     ),
 )
+"""The images that every cluster has."""
+
+EXTRA = (_ours("fetcher", "-full", "full.lock", target="full"),)
+"""Those that are built when a test asks for them."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.recipes import RECIPES, Recipe
+from tests.cluster.recipes import EXTRA, RECIPES, Recipe
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_staged_files_have_equal_times_and_modes(recipe: Recipe, tmp_path: Path)
     assert {(path.stat().st_mtime, path.stat().st_mode & 0o777) for path in staged} == {(0, 0o644)}
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("recipe", RECIPES + EXTRA, ids=lambda recipe: recipe.name)
 def test_every_source_of_our_images_is_in_the_repository(recipe: Recipe) -> None:
     assert recipe.dockerfile is None or recipe.dockerfile.is_file()
     assert [source for source in recipe.sources if not (recipe.folder / source).exists()] == []

@@ -36,6 +36,8 @@ def operator(cluster: Cluster) -> str:
         "image.tag": tag,
         "fetcher.image.repository": fetcher,
         "fetcher.image.tag": fetcher_tag,
+        "fetcher.fullImage.repository": f"{fetcher}-full",
+        "fetcher.fullImage.tag": fetcher_tag,
         "runs.defaultImage": cluster.images["flow-test-python"],
         "logLevel": "debug",
         "logFormat": "text",

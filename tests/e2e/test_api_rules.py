@@ -22,7 +22,7 @@ from flow_operator.api.crd import KINDS
 from flow_operator.api.v1alpha1 import GROUP, VERSION
 from flow_operator.api.validate import validate
 from tests.cluster import Cluster
-from tests.unit.api.cases import CASES, EDITS, GIT, RUN, S3, Case, changed, generated_cases
+from tests.unit.api.cases import CASES, EDITS, FSSPEC, GIT, RUN, S3, Case, changed, generated_cases
 
 CRDS = Path(__file__).parents[2] / "crds"
 NAMESPACE = f"flow-api-rules-{secrets.token_hex(3)}"
@@ -214,7 +214,7 @@ def test_the_api_server_fills_in_the_defaults(server: Server) -> None:
     assert stored == {**least, "cancel": False}
 
 
-@pytest.mark.parametrize("base", [GIT, S3, RUN], ids=["git", "s3", "run"])
+@pytest.mark.parametrize("base", [GIT, S3, FSSPEC, RUN], ids=["git", "s3", "fsspec", "run"])
 def test_the_api_server_keeps_every_field(server: Server, base: dict[str, Any]) -> None:
     """Nothing that is accepted is dropped: not even an argument that is null."""
     stored = server.create(copy.deepcopy(base), dry=True)["spec"]

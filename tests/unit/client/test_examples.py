@@ -35,7 +35,11 @@ def local(name: str, workspace: Workspace) -> list[dict[str, Any]]:
     ("name", "output"),
     [
         ("hello.yaml", "Hello, Ada!\nHello, Ada!\nThis is revision {short}.\n"),
-        ("s3.yaml", "Hello, world!\nThis is revision {short}.\n"),
+        *(
+            (f"{store}.yaml", "Hello, world!\nThis is revision {short}.\n")
+            for store in ("s3", "gcs", "azure", "fsspec")
+        ),
+        ("archive.yaml", "Berlin"),
         (
             "private-git.yaml",
             "Berlin         93.38 USD\nLisbon        243.60 USD\nOslo           11.48 USD\n"
