@@ -27,6 +27,7 @@ GIT: dict[str, Any] = {
                 "secretRef": {"name": "github-token"},
                 "provider": "github",
                 "insecure": False,
+                "sparseCheckout": ["pipelines", "lib/shared"],
             }
         },
         "workingDirectory": "pipelines",
@@ -243,6 +244,9 @@ BAD_REFERENCES = (
 )  # fmt: skip
 GOOD_REFERENCES = ("main", "feature/x-1", "v1.2.3", "release_1", "ünïcode", "a@b", "#1", "1.x")
 
+SECRET = "spec.source.git.secretRef"
+SPARSE = "spec.source.git.sparseCheckout"
+
 HOSTILE_URLS = (
     "https://user@git.example.com/x", "https://user:pw@git.example.com/x",
     "https://a@b@git.example.com/x", "https://:pw@git.example.com/x", "https://@git.example.com/x",
@@ -253,13 +257,21 @@ HOSTILE_URLS = (
     "https://git.example.com/a b", "https://git.example.com/a\n", "https://git.example.com/\x00",
     "https://git.example.com/\u202etig", "https://g\u0131t.example.com/x", "https://git.example.com:/x",
     "https://git.example.com:99999999/x", "https://-git.example.com/x", "https://?x@y/zzzz",
-    "ssh://git@host/x", "git://host/xyz", "file:///etc/passwd", "git@host:acme/flows.git",
+    "git://host/xyz", "file:///etc/passwd", "ssh://git:pw@host/x", "ssh://:pw@host/x",
+    "ssh://@host/x", "ssh://-oProxyCommand=x/y", "ssh://git@-oProxyCommand=x/y", "ssh://git@host",
+    "ssh://git@host/", "ssh://a@b@host/x", "SSH://git@host/x", "ssh://git@host:x/y",
+    "ssh://git@host/x?y", "ssh://git@host/a b", "-git@host:acme/x", "git@-host:acme/x",
+    "git:pw@host:acme/x", "git@host:", "git@host:-x", "git@host:a b", "git@ho st:acme", "a@b@c:d",
+    "host:acme/flows.git", "../git@host:acme/x",
     "user:pw@host/acme/flows", "//git.example.com/x", "git.example.com/x", "ext::sh -c id",
     " https://git.example.com/x", "https://[::1/x", "https://[x@y]/z", "javascript:alert(1)",
 )  # fmt: skip
 GOOD_URLS = (
     "https://git.example.com/acme/flows.git", "https://10.97.255.1:8080/flows.git",
     "https://[2001:db8::1]:3000/x", "https://git.example.com", "https://h/~me/x.git",
+    "ssh://git@host/x", "ssh://git@git.example.com:2222/acme/flows.git", "ssh://host/srv/x.git",
+    "ssh://git@[2001:db8::1]:22/x", "ssh://git@h/~ada/x", "git@host:acme/flows.git",
+    "git@github.com:acme/flows.git", "git@host:/srv/x.git", "a.b-c@h:x@y:z",
     "https://git.example.com/a@b/c%20d", "https://my_git.svc.cluster.local./x",
 )  # fmt: skip
 
@@ -349,6 +361,11 @@ CASES: list[Case] = [
     Case("entrypoint and command", GIT, {"spec.command": ["true"]}, "spec"),
     *_good(GIT, URL, *GOOD_URLS),
     *_bad(GIT, URL, *HOSTILE_URLS),
+    Case("SSH without a Secret", GIT, {URL: "ssh://git@h/x", SECRET: GONE}, SECRET),
+    Case("SSH without a Secret, as scp", GIT, {URL: "git@h:x", SECRET: GONE}, SECRET),
+    *_good(GIT, SPARSE, ["a"], ["a/b/c", "\u00fc n", ".github"]),
+    *_bad(GIT, f"{SPARSE}[0]", *BAD_PATHS, "a/", "/", "", "a" * 256),
+    *_bad(GIT, SPARSE, [], ["a"] * 33),
     Case("credentials over plain HTTP", GIT, {URL: "http://h/xy"}, URL),
     Case("credentials over plain HTTP, insecure unset", GIT, {
         URL: "http://h/xy", "spec.source.git.insecure": GONE

@@ -46,6 +46,10 @@ def local(name: str, workspace: Workspace) -> list[dict[str, Any]]:
             "total         348.46 USD\n",
         ),
         (
+            "ssh.yaml",
+            "Berlin         80.50 EUR\nLisbon        210.00 EUR\n",
+        ),
+        (
             "on-demand.yaml",
             "Berlin         80.50 EUR\nLisbon        210.00 EUR\ntotal         290.50 EUR\n",
         ),

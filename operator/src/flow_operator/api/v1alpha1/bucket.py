@@ -13,7 +13,7 @@ from flow_operator.api.v1alpha1.transport import HOST, Insecure, encrypted, no_c
 
 _ENDPOINT = rf"^https?://([^/]*@)?{HOST}/?$"
 _ENDPOINT_WITH_PATH = rf"^https?://([^/]*@)?{HOST}(/[A-Za-z0-9_.-]+)?/?$"
-_UNSAFE = r"^/|//|(^|/)[.][.]?(/|$)|[\x00-\x1f\x7f]"
+UNSAFE_PATH = r"^/|//|(^|/)[.][.]?(/|$)|[\x00-\x1f\x7f]"
 _ARCHIVE = r"[.](zip|tar|tgz|tar[.]gz|tar[.]zst)$"
 
 Prefix = Annotated[
@@ -27,7 +27,7 @@ Prefix = Annotated[
         max_length=1024,
         json_schema_extra=rules(
             without(
-                _UNSAFE,
+                UNSAFE_PATH,
                 "prefix must be a folder of the bucket, such as team/flows: it must not begin with "
                 "'/' or contain '//', '.' or '..' as a segment, or control characters",
             )
@@ -47,7 +47,7 @@ Key = Annotated[
         json_schema_extra=rules(
             matching(_ARCHIVE, "key must end in .zip, .tar.gz, .tgz, .tar.zst or .tar"),
             without(
-                _UNSAFE,
+                UNSAFE_PATH,
                 "key must be the name of an object, such as releases/flows.tar.gz: it must not "
                 "begin with '/' or contain '//', '.' or '..' as a segment, or control characters",
             ),

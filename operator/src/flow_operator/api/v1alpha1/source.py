@@ -1,17 +1,30 @@
 """Where code comes from: a git repository, a bucket, or whatever fsspec reads."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from flow_operator.api.rules import Rule, at_most_one, exactly_one, matching, rules, without
-from flow_operator.api.v1alpha1.bucket import AzureSource, GCSSource, S3Source
+from flow_operator.api.rules import (
+    Rule,
+    at_most_one,
+    exactly_one,
+    matches,
+    matching,
+    rules,
+    without,
+)
+from flow_operator.api.v1alpha1.bucket import UNSAFE_PATH, AzureSource, GCSSource, S3Source
 from flow_operator.api.v1alpha1.fsspec import FsspecSource
 from flow_operator.api.v1alpha1.meta import LocalObjectReference, Model
-from flow_operator.api.v1alpha1.transport import HOST, Insecure, encrypted, no_credentials
+from flow_operator.api.v1alpha1.transport import HOST, HOST_NAME, Insecure, encrypted
 
 _REF_REFUSED = r"[\x00-\x20\x7f~^:?*\[\\]|[.][.]|@[{]|//|^[-/]|/$|[.]$|(^|/)[.]|[.]lock(/|$)|^@$"
-_GIT_URL = rf"^https?://([^/]*@)?{HOST}(/|$)"
+_USER = "[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_GIT_URL = rf"^https?://([^/]*@)?{HOST}(/|$)|^ssh://([^/]*@)?{HOST}/[^/]|^{_USER}@{HOST_NAME}:[^-:]"
+_CREDENTIALS = (
+    # Over SSH a user is no credential, and nearly always `git`.
+    r"^https?:[^/]*//[^/]*@|^[^/]*//[^/]*@[^/]*@|^ssh://([^/]*:[^/]*@|@|-)|^[^/@]*:[^/@]*@"
+)
 _COMMIT = r"^([0-9a-f]{40}|[0-9a-f]{64})$"
 
 
@@ -69,25 +82,62 @@ class GitRef(Model):
     )
 
 
-class GitSource(Model):
-    """A git repository over HTTP or HTTPS."""
+Directory = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=255,
+        json_schema_extra=rules(
+            without(
+                UNSAFE_PATH + "|/$",
+                "sparseCheckout takes directories of the repository, such as team/flows: they "
+                "must not begin or end with '/' or contain '//', '.' or '..' as a segment, or "
+                "control characters",
+            )
+        ),
+    ),
+]
 
-    model_config = ConfigDict(json_schema_extra=rules(encrypted("url")))
+
+def _ssh_needs_secret() -> Rule:
+    """Build the rule that nobody is reached over SSH without a key."""
+    ssh = "^ssh://|^[^/]*@"
+    return Rule(
+        cel=f"!self.url.matches(r'{ssh}') || has(self.secretRef)",
+        message=(
+            "secretRef is needed with an SSH url: a Secret with the keys identity and known_hosts"
+        ),
+        check=lambda source: not matches(ssh, source.get("url", "")) or "secretRef" in source,
+        field="secretRef",
+    )
+
+
+class GitSource(Model):
+    """A git repository over HTTP, HTTPS or SSH."""
+
+    model_config = ConfigDict(json_schema_extra=rules(encrypted("url"), _ssh_needs_secret()))
 
     url: str = Field(
         description=(
-            "URL of the repository, https:// or http://. Credentials do not belong here but in "
-            "the Secret that secretRef names."
+            "URL of the repository: https://, http:// or ssh://user@host/path, or user@host:path "
+            "as git takes it. Credentials do not belong here but in the Secret that secretRef "
+            "names."
         ),
-        min_length=9,
+        min_length=5,
         max_length=2048,
         json_schema_extra=rules(
             matching(
                 _GIT_URL,
-                "url must begin with https:// or http://, in lower case, and name a host, such as "
-                "https://git.example.com/team/repository.git",
+                "url must begin with https://, http:// or ssh://, in lower case, and name a host, "
+                "such as https://git.example.com/team/repository.git, or be like "
+                "git@git.example.com:team/repository.git",
             ),
-            no_credentials("url"),
+            without(
+                _CREDENTIALS,
+                "url must not contain credentials (user@ or user:password@): put them "
+                "into a Secret and name it in secretRef",
+                forbidden=True,
+            ),
             without(
                 r"[^\x21-\x7e]|[?#\\]",
                 "url must be printable ASCII without a query, a fragment, a backslash or white "
@@ -104,7 +154,8 @@ class GitSource(Model):
         default=None,
         description=(
             "Secret with the credentials: username and password, or token, or bearerToken; and "
-            "ca.crt for a private certificate authority. Unset: the repository is public."
+            "ca.crt for a private certificate authority. Over SSH: identity, known_hosts, and "
+            "password if the key has a passphrase. Unset: the repository is public."
         ),
     )
     provider: Literal["github", "gitlab", "bitbucket", "generic"] | None = Field(
@@ -115,6 +166,15 @@ class GitSource(Model):
         ),
     )
     insecure: Insecure = None
+    sparse_checkout: list[Directory] | None = Field(
+        default=None,
+        description=(
+            "Directories of the repository that are fetched, and nothing else; on most servers "
+            "only their files travel. Unset: the whole repository."
+        ),
+        min_length=1,
+        max_length=32,
+    )
 
     def summary(self) -> str:
         """Return the repository and what of it is run, for people."""

@@ -6,7 +6,10 @@ from pydantic import Field
 
 from flow_operator.api.rules import Rule, without
 
-HOST = r"([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+HOST_NAME = r"([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])"
+"""A host's name or address in a URL."""
+
+HOST = HOST_NAME + "(:[0-9]{1,5})?"
 """A host's name or address in a URL, with or without a port."""
 
 Insecure = Annotated[
