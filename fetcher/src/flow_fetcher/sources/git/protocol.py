@@ -16,7 +16,7 @@ from flow_fetcher.errors import (
 )
 from flow_fetcher.log import Log
 from flow_fetcher.sources.git.http import AGENT
-from flow_fetcher.sources.git.offer import Offer, bounded, read_offer
+from flow_fetcher.sources.git.offer import Offer, bounded, check_object, read_offer
 from flow_fetcher.sources.git.pktline import (
     DELIMITER,
     FLUSH,
@@ -135,10 +135,12 @@ class Remote:
             name, _, rest = line.decode("utf-8", "surrogateescape").partition(" ")
             ref, _, attributes = rest.partition(" ")
             if name != "unborn":
+                check_object(name)
                 refs[ref] = name
             for attribute in attributes.split():
                 if attribute.startswith("peeled:"):
                     peeled[ref] = attribute.removeprefix("peeled:")
+                    check_object(peeled[ref])
             bounded(refs)
         self._transport.finish(reader)
         return refs, peeled
