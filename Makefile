@@ -10,7 +10,7 @@ LOCK   := uv pip compile --quiet --universal --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types layers generated generate unit contract integration e2e \
-        cluster-up cluster-down images lock clean
+        cluster-up cluster-down images lock lock-check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,14 @@ lock: ## Pin the newest dependencies (needs uv)
 	cd fetcher && $(LOCK) --no-emit-package flow-fetcher --constraint requirements.lock --extra full pyproject.toml -o full.lock
 	$(LOCK) --no-emit-package flow-operator --no-emit-package flow-fetcher --all-extras --group pyproject.toml:dev \
 	  operator/pyproject.toml fetcher/pyproject.toml client/pyproject.toml -o requirements.lock
+
+lock-check: ## Check that everything pinned for the images has wheels for amd64 and arm64 (needs uv)
+	@for lock in operator/requirements.lock fetcher/requirements.lock fetcher/full.lock; do \
+	  for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28; do for python in 3.11 3.13; do \
+	    echo "$$lock on $$platform, Python $$python"; \
+	    uv pip compile --quiet --no-header --no-deps --only-binary :all: --python-platform $$platform \
+	      --python-version $$python $$lock -o /dev/null || exit 1; \
+	  done; done; done
 
 clean: ## Remove what make has made here (the cluster's cache is kept)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
