@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import random
 import tempfile
 import zlib
@@ -13,9 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_fetcher.errors import FetchError, RevisionNotFoundError, SourceRejectedError
+from flow_fetcher.log import Log
+from flow_fetcher.redact import Redactor
 from flow_fetcher.sources.git import objects, pack
+from flow_fetcher.sources.git.checkout import Checkout
 from flow_fetcher.sources.git.pack import BLOB, COMMIT, OFS_DELTA, REF_DELTA, TREE
-from flow_fetcher.tree import Limits
+from flow_fetcher.tree import Limits, TreeWriter
 from tests.unit.fetcher.packs import Pack, check_out, commit, delta, name, tree, varint
 
 FILE, EXECUTABLE, LINK, DIRECTORY, MODULE = "100644", "100755", "120000", "40000", "160000"
@@ -92,6 +96,27 @@ def test_deltas_of_every_kind(tmp_path: Path) -> None:
     root = made.tree(*((FILE, f"f{n}", name(BLOB, text)) for n, text in enumerate(texts)))
     wanted = made.commit(root)
     assert check_out(tmp_path, made.bytes(), wanted) == {f"f{n}": t for n, t in enumerate(texts)}
+
+
+@pytest.mark.usefixtures("tight")
+def test_deltas_that_fill_the_disk(tmp_path: Path) -> None:
+    """A few bytes that unpack to more than there is room for are refused before that is written."""
+    made, size = Pack(), 1000
+    at = made.add(BLOB, bytes(size))
+    for _ in range(3):
+        copied = min(size, 0xFFFF)
+        copies = (bytes([0xB0]) + copied.to_bytes(2, "little")) * 100
+        at = made.add(OFS_DELTA, varint(size) + varint(100 * copied) + copies, base=at)
+        size = 100 * copied
+    scratch = pack.Scratch(tmp_path / "scratch", room=1 << 20)
+    scratch.directory.mkdir()
+    log = Log(Redactor(), stream=io.StringIO())
+    with (
+        TreeWriter(tmp_path / "src") as writer,
+        pytest.raises(SourceRejectedError, match="too large"),
+    ):
+        Checkout("0" * 40, "commit x", writer, scratch, log).run(iter([made.bytes()]))
+    assert sum(path.stat().st_size for path in scratch.directory.iterdir()) <= 1 << 20
 
 
 @settings(max_examples=60, deadline=None)

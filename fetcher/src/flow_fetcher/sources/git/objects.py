@@ -157,7 +157,8 @@ class Objects:
         return self._rebuild_into_file(base, delta)
 
     def _rebuild_into_file(self, base: bytes | Staged, delta: bytes | mmap.mmap) -> Staged:
-        path = self._scratch.new()
+        _, size, _ = deltas.sizes(delta)
+        path = self._scratch.new(size)
         with path.open("xb") as file:
             if isinstance(base, Staged):
                 with base.path.open("rb") as source:
@@ -165,7 +166,7 @@ class Objects:
                     deltas.apply_into(delta, base.size, read, file.write)
             else:
                 deltas.apply_into(delta, len(base), lambda a, b: base[a:b], file.write)
-        return Staged(path, deltas.sizes(delta)[1])
+        return Staged(path, size)
 
     def _read_back(self, path: bytes) -> bytes | Staged:
         with self._tree.open(path) as file:
@@ -179,6 +180,7 @@ class Objects:
             path = self._scratch.new()
             self._spill = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             path.unlink()
+        self._scratch.take(len(data))
         span = Span(self._spilled, len(data))
         view = memoryview(data)
         while view:

@@ -23,6 +23,8 @@ _HEADER = 12
 _LONGEST_ENTRY_HEADER = 64
 _PIECE = 1 << 18
 _LARGEST = 1 << 40
+_ROOM = 128 << 30
+"""Twice the largest tree: objects as they arrive, and what deltas make of them."""
 
 
 class Staged(Record):
@@ -33,16 +35,37 @@ class Staged(Record):
 
 
 class Scratch:
-    """Names files for what does not fit into memory."""
+    """Names files for what does not fit into memory, and bounds what they take together.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: Where the files lie.
+        room: How many bytes may be written to them; a delta of a few bytes can ask for any number.
+    """
+
+    def __init__(self, directory: Path, room: int = _ROOM) -> None:
         self.directory = directory
+        self._room = room
         self._number = 0
 
-    def new(self) -> Path:
-        """A path that is not taken."""
+    def new(self, size: int = 0) -> Path:
+        """A path that is not taken, for a file of this size.
+
+        Raises:
+            SourceRejectedError: There is no room for it.
+        """
+        self.take(size)
         self._number += 1
         return self.directory / str(self._number)
+
+    def take(self, size: int) -> None:
+        """Count what a file grows by.
+
+        Raises:
+            SourceRejectedError: There is no room for it.
+        """
+        self._room -= size
+        if self._room < 0:
+            raise corrupt("what it unpacks to is too large for any tree that may be fetched")
 
 
 Entry = tuple[int, int, int | bytes | None, bytes | Staged]
@@ -132,7 +155,7 @@ class PackReader:
 
     def _inflate(self, size: int) -> bytes | Staged:
         if size > LARGE:
-            path = self._scratch.new()
+            path = self._scratch.new(size)
             with path.open("xb") as file:
                 self._inflate_into(size, file.write)
             return Staged(path, size)
