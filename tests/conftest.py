@@ -1,6 +1,15 @@
 """What all tests share: nothing skipped counts as passed."""
 
+import os
+
 import pytest
+from hypothesis import settings
+
+# A shared machine may be slow at any moment; and in CI a law is tried on the same cases each time,
+# so that what fails there can be seen to fail here.
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
