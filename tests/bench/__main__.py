@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import report, startup
@@ -20,15 +21,12 @@ def _fetch(options: argparse.Namespace) -> int:
     with Cases(quick=options.quick, current=options.fetcher, other=options.other) as cases:
         chosen = cases.select(options.only or [], options.case or [])
         measured = measure(chosen, repeats=repeats, peers=peers, room=options.room)
-    if options.output:
-        document = report.document(measured, options.room)
-        options.output.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     if not measured:
         raise BenchError("no case has such a name")
-    for name, value in report.header(options.room).items():
-        print(f"- {name}: {value}" if options.markdown else f"{name:9} {value}")
-    print(f"- rounds: {repeats}\n" if options.markdown else f"{'rounds':9} {repeats}\n")
-    print(report.table(measured, markdown=options.markdown), end="")
+    if options.output:
+        document = report.document(measured, options.room, options.fetcher)
+        options.output.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    _print(options, repeats, "fetch", lambda markdown: report.table(measured, markdown=markdown))
     return 0
 
 
@@ -36,13 +34,25 @@ def _startup(options: argparse.Namespace) -> int:
     starts = startup.measure(
         repeats=options.repeats, room=options.room, current=options.fetcher, other=options.other
     )
-    for name, value in report.header(options.room).items():
-        print(f"- {name}: {value}" if options.markdown else f"{name:9} {value}")
-    print(
-        f"- rounds: {options.repeats}\n" if options.markdown else f"rounds    {options.repeats}\n"
-    )
-    print(startup.table(starts, startup.layers(options.fetcher), markdown=options.markdown), end="")
+    size = startup.layers(options.fetcher)
+
+    def table(markdown: bool) -> str:
+        return startup.table(starts, size, markdown=markdown)
+
+    _print(options, options.repeats, "startup", table)
     return 0
+
+
+def _print(
+    options: argparse.Namespace, repeats: int, name: str, table: Callable[[bool], str]
+) -> None:
+    """Print the table, and put it into the documentation where that is asked for."""
+    header = {**report.header(options.room, options.fetcher), "rounds": str(repeats)}
+    if options.document:
+        lines = "".join(f"- {key}: {value}\n" for key, value in header.items())
+        report.insert(options.document, name, f"{lines}\n{table(True)}")
+    print("".join(f"{key:9} {value}\n" for key, value in header.items()))
+    print(table(False), end="")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     start.set_defaults(function=_startup)
     start.add_argument("--repeats", type=int, default=20, metavar="N", help="default 20")
     for command in (fetch, start):
-        command.add_argument("--markdown", action="store_true", help="print Markdown")
+        command.add_argument(
+            "--document", type=Path, metavar="FILE", help="replace the table in this Markdown file"
+        )
         command.add_argument(
             "--room", type=Path, metavar="DIR", default=room(), help="where trees go (%(default)s)"
         )

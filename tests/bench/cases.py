@@ -214,7 +214,7 @@ class Cases:
     def _sparse(self) -> bool:
         """Whether this version of the fetcher can leave out what is outside some directories."""
         spec = self._current / "src" / "flow_fetcher" / "sources" / "git" / "spec.py"
-        return '"paths"' in spec.read_text()
+        return '"sparseCheckout"' in spec.read_text()
 
     def _git_port(self, repository: Repository) -> int:
         if self._git is None:

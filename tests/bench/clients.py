@@ -164,7 +164,7 @@ def fetcher_git(
         ref = {"branch": branch} if branch else {"commit": commit}
         git: dict[str, Any] = {"url": f"{job.endpoint}/{repository}", "ref": ref}
         if paths:
-            git["paths"] = paths
+            git["sparseCheckout"] = paths
         return {"type": "git", "git": git}
 
     return fetcher(source, {}, distribution, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import platform
 import subprocess
 from pathlib import Path
@@ -11,9 +12,10 @@ from statistics import median
 from typing import Any
 
 from tests.bench import clients
+from tests.bench.build import FETCHER
 from tests.bench.fetch import Measured
 from tests.bench.figures import Ratio, Result, Verdict, ratio
-from tests.bench.places import REPOSITORY
+from tests.bench.places import BenchError, sources
 
 _HEAD = (
     "client", "wall s", "lowest-highest", "CPU s", "peak MiB", "received MB", "requests",
@@ -22,7 +24,7 @@ _HEAD = (
 _GOALS = ("case", "goal", "measured", "pairs", "")
 
 
-def header(room: Path) -> dict[str, str]:
+def header(room: Path, fetcher: Path) -> dict[str, str]:
     """Where and when this was measured."""
     model = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     memory = next(line for line in _lines("/proc/meminfo") if line.startswith("MemTotal"))
@@ -34,8 +36,7 @@ def header(room: Path) -> dict[str, str]:
         "trees on": _output("stat", "-f", "-c", "%T", str(room)),
         "python": platform.python_version(),
         "git": _output("git", "--version").removeprefix("git version "),
-        "revision": _output("git", "-C", str(REPOSITORY), "rev-parse", "--short=12", "HEAD")
-        + _changed(),
+        "fetcher": _revision(fetcher),
     }
 
 
@@ -55,10 +56,10 @@ def table(measured: list[Measured], *, markdown: bool) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def document(measured: list[Measured], room: Path) -> dict[str, Any]:
+def document(measured: list[Measured], room: Path, fetcher: Path) -> dict[str, Any]:
     """Everything, for programs; each round's figures are kept."""
     return {
-        "header": header(room),
+        "header": header(room, fetcher),
         "cases": [
             {
                 "name": each.case.name,
@@ -75,6 +76,20 @@ def document(measured: list[Measured], room: Path) -> dict[str, Any]:
             for each in measured
         ],
     }
+
+
+def insert(file: Path, name: str, text: str) -> None:
+    """Replace what stands between the two marks of this name in a Markdown file.
+
+    Raises:
+        BenchError: They are not there.
+    """
+    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
+    before, found, rest = file.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise BenchError(f"{file} has no {begin.strip()} with {end.strip()} after it")
+    file.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def _rows(each: Measured) -> list[tuple[str, ...]]:
@@ -154,7 +169,10 @@ def _output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def _changed() -> str:
-    """Says so when the fetcher is not the one of that commit."""
-    status = _output("git", "-C", str(REPOSITORY), "status", "--porcelain", "--", "fetcher")
-    return " with changes" if status else ""
+def _revision(fetcher: Path) -> str:
+    """The last commit that touched the fetcher, or what its sources hash to."""
+    git = ["git", "-C", str(fetcher)]
+    if fetcher == FETCHER and not _output(*git, "status", "--porcelain", "--", "."):
+        return _output(*git, "log", "-1", "--format=%h", "--abbrev=12", "--", ".")
+    digest = hashlib.sha256(b"".join(sources(fetcher / "src", "*.py"))).hexdigest()
+    return f"not committed, sources {digest[:12]}"
