@@ -112,6 +112,8 @@ def test_entrypoint(text: str, file: str | None, module: str | None) -> None:
         (s3(prefix="a/../b"), "source.s3.prefix"),
         (s3(prefix="a//b"), "source.s3.prefix"),
         (s3(endpoint="minio:9000"), "source.s3.endpoint"),
+        (s3(endpoint="https://[::1"), "source.s3.endpoint"),
+        (s3(endpoint="https://minio:port"), "source.s3.endpoint"),
         (s3(endpoint="https://u:p@minio"), "source.s3.endpoint"),
         (s3(endpoint="http://minio") | {"secretName": "s"}, "source.s3.endpoint"),
         (s3() | {"revision": "main"}, "revision"),

@@ -67,8 +67,11 @@ def test_password() -> None:
     assert proxy == Proxy("proxy.example", 3128, "ada", "p@ss")
 
 
-def test_another_kind_of_proxy() -> None:
-    """A SOCKS proxy is not taken for an HTTP one, and the password is not told."""
+@pytest.mark.parametrize(
+    "url", ["socks5://ada:secret@proxy.example", "http://ada:secret@[::1", "http://proxy:secret"]
+)
+def test_another_kind_of_proxy(url: str) -> None:
+    """What is no HTTP proxy is not taken for one, and the password is not told."""
     with pytest.raises(SourceUnreachableError) as caught:
-        find_proxy("https", "h", 443, {"ALL_PROXY": "socks5://ada:secret@proxy.example"})
+        find_proxy("https", "h", 443, {"ALL_PROXY": url})
     assert "secret" not in caught.value.message + caught.value.remedy

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from flow_fetcher.credentials import Credentials
 from flow_fetcher.errors import AuthenticationFailedError, FetchError
@@ -121,7 +120,7 @@ class AzureSource(BucketSource):
         config: AzureConfig = {}
         where = parts.get("blobendpoint", "").rstrip("/")
         if where and not self.endpoint:
-            if urlsplit(where).scheme != "https" and not self.insecure:
+            if not where.lower().startswith("https://") and not self.insecure:
                 raise AuthenticationFailedError(
                     f"{CONNECTION} of Secret {secret} sends credentials over plain HTTP",
                     remedy="Use a BlobEndpoint with https://, or set endpoint and insecure: true.",

@@ -170,7 +170,11 @@ def read_endpoint(plan: Plan, *, with_path: bool = False) -> str:
     if not text:
         return ""
     name = fields.name("endpoint")
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  raises for a port that is no number
+    except ValueError as error:
+        raise invalid(name, f"is no URL: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise invalid(name, "must begin with https:// or http:// and name a host")
     if "@" in parts.netloc:

@@ -95,7 +95,11 @@ def open_source(plan: Plan) -> FsspecSource:
         raise invalid(name, "must be PROTOCOL://..., such as gs://bucket/folder")
     if protocol in _LOCAL or "::" in url:
         raise invalid(name, "must name one remote file system")
-    if urlsplit(url).password is not None:
+    try:
+        password = urlsplit(url).password
+    except ValueError as error:
+        raise invalid(name, f"is no URL: {error}") from error
+    if password is not None:
         raise invalid(name, "must not hold a password: use secretRef")
     if any(part in (".", "..") for part in rest.split("/")) or set(url) & set("?#\\ "):
         raise invalid(name, "must have no '.', '..', query or fragment")

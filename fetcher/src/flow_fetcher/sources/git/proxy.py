@@ -34,7 +34,11 @@ def find_proxy(scheme: str, host: str, port: int, environment: Mapping[str, str]
         host, port, environment.get("no_proxy") or environment.get("NO_PROXY", "")
     ):
         return None
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port or 80
+    except ValueError:
+        parts, port = urlsplit(""), 0
     if parts.scheme != "http" or not parts.hostname:
         raise SourceUnreachableError(
             f"the proxy of the environment for {scheme}:// is no http:// proxy",
@@ -42,7 +46,7 @@ def find_proxy(scheme: str, host: str, port: int, environment: Mapping[str, str]
         )
     return Proxy(
         parts.hostname,
-        parts.port or 80,
+        port,
         unquote(parts.username or ""),
         unquote(parts.password or ""),
     )
