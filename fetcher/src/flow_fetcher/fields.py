@@ -15,6 +15,7 @@ _REMEDY = (
     "the operator and the fetcher image are of different versions."
 )
 _LONGEST = 8192
+_MOST = 1000
 
 
 def invalid(field: str, problem: str) -> InvalidPlanError:
@@ -84,6 +85,16 @@ class Fields:
         if not low <= value <= high:
             raise invalid(self.name(key), f"must be between {low} and {high}")
         return value
+
+    def texts(self, key: str) -> list[str]:
+        """An array of strings, none of them empty; empty where it is absent."""
+        values = self._value.get(key)
+        if values is None:
+            return []
+        if not isinstance(values, list) or len(values) > _MOST:
+            raise invalid(self.name(key), f"must be an array of at most {_MOST} strings")
+        named = Fields({str(at): value for at, value in enumerate(values)}, self.name(key))
+        return [named.text(str(at)) for at in range(len(values))]
 
     def mapping(self, key: str) -> dict[str, Any]:
         """An object of any content, empty where it is absent."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_REPLACE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _COPY = 1 << 20
 
 
@@ -127,6 +128,20 @@ class TreeWriter:
             while piece := os.read(original.fileno(), _COPY):
                 duplicate.write(piece)
         self._progress(self.files, self.size)
+
+    def replace(self, path: bytes, data: bytes) -> None:
+        """Give a file that this writer wrote another content.
+
+        Raises:
+            SourceRejectedError: A limit is passed.
+        """
+        descriptor = os.open(path, _REPLACE, dir_fd=self._root)
+        try:
+            self._count_bytes(len(data) - os.fstat(descriptor).st_size)
+            os.ftruncate(descriptor, 0)
+            _write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
 
     def open(self, path: bytes) -> OpenFile:
         """Read a file that this writer wrote."""

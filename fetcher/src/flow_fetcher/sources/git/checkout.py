@@ -7,7 +7,6 @@ written, and only what the wanted commit leads to.
 
 from __future__ import annotations
 
-import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -20,20 +19,31 @@ from flow_fetcher.sources.git.pack import (
     BLOB,
     COMMIT,
     TAG,
-    TREE,
     Entry,
     PackReader,
     Scratch,
     Staged,
     corrupt,
 )
+from flow_fetcher.sources.git.scope import Scope
+from flow_fetcher.sources.git.trees import (
+    DIRECTORY,
+    EXECUTABLE,
+    FILE,
+    LINK,
+    TYPE_BITS,
+    Trees,
+    leads_to,
+    tells_attributes,
+)
 from flow_fetcher.tree import TreeWriter
 
-_FILE, _LINK, _DIRECTORY, _SUBMODULE = 0o100000, 0o120000, 0o040000, 0o160000
-_TYPE_BITS, _EXECUTABLE = 0o170000, 0o100
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
 _LFS = b"version https://git-lfs.github.com/spec/"
 _LARGEST_LFS = 1024
-_PATH_BYTES = 128 << 20
 
 
 _Waiting = tuple[int, Kept]
@@ -49,17 +59,27 @@ class Checkout:
         tree: Takes the files.
         scratch: Takes what does not fit into memory.
         log: Takes lines for people.
+        scope: Which part is wanted; None for everything.
     """
 
     def __init__(
-        self, wanted: str, label: str, tree: TreeWriter, scratch: Scratch, log: Log
+        self,
+        wanted: str,
+        label: str,
+        tree: TreeWriter,
+        scratch: Scratch,
+        log: Log,
+        *,
+        scope: Scope | None = None,
     ) -> None:
+        self._scope = scope
         self._algorithm = "sha1" if len(wanted) == 40 else "sha256"
         self._root = bytes.fromhex(wanted)
         self._label = label
         self._tree = tree
         self._log = log
         self._scratch = scratch
+        self._trees = Trees(len(self._root), label, tree, log, scope=scope)
         self._objects = Objects(self._algorithm, tree, scratch)
         self._commit: bytes | None = None
         self._places: dict[bytes, list[tuple[bytes, int]]] = {}
@@ -70,26 +90,45 @@ class Checkout:
         self._by_name: dict[bytes, list[_Waiting]] = {}
         self._by_number: dict[int, list[_Waiting]] = {}
         """Deltas that wait for an object, or for an entry that itself waits."""
-        size = len(self._root)
-        self._tree_entry = re.compile(rb"([0-7]{5,6}) ([^\0/]+)\0(.{%d})" % size, re.DOTALL)
         self._lfs: list[bytes] = []
-        self._paths_left = tree.limits.entries
-        self._path_bytes_left = _PATH_BYTES
+        self._attributes: dict[bytes, bytes] = {}
+        """Directory → content of its .gitattributes."""
 
     def run(self, chunks: Iterator[bytes]) -> str:
-        """Read the pack to its end and write the commit's tree; the commit's name.
+        """Read the one pack that holds everything; the commit's name.
 
         Raises:
             RevisionNotFoundError: The pack does not hold the commit.
+            PathNotFoundError: The commit lacks a directory that is wanted.
             SourceRejectedError: The pack is corrupt or lacks something, or a path is unsafe.
             SourceUnreachableError: The stream broke.
         """
-        try:
-            for entry in PackReader(chunks, self._algorithm, self._scratch):
-                self._take(entry)
-            return self._complete()
-        finally:
-            self._objects.close()
+        with self:
+            self.read(chunks)
+            return self.complete()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._objects.close()
+
+    def read(self, chunks: Iterator[bytes]) -> None:
+        """Read a pack to its end and write what can be written; another one may follow."""
+        self._offsets = array("Q")
+        self._names = []
+        for entry in PackReader(chunks, self._algorithm, self._scratch):
+            self._take(entry)
+        if self._by_name or self._by_number:
+            raise corrupt("a delta builds on an object that is not there")
+
+    def missing(self) -> list[str]:
+        """The names of objects that are needed and have not arrived."""
+        if self._commit is None:
+            return []
+        if self._scope:
+            self._scope.check(self._label)
+        return [name.hex() for name in self._places]
 
     # --- entries and deltas -------------------------------------------------------------------
 
@@ -162,17 +201,10 @@ class Checkout:
                 f"{self._label} is not a commit, nor a tag of one",
                 remedy="Name a branch, a tag of a commit, or a commit.",
             )
-        field = b"tree " if kind == COMMIT else b"object "
-        digits = data[len(field) :].partition(b"\n")[0]
-        try:
-            target = bytes.fromhex(digits.decode("ascii"))
-        except ValueError:
-            target = b""
-        if not data.startswith(field) or len(target) != len(self._root):
-            raise corrupt("a commit or tag leads nowhere")
+        target = leads_to(kind, data, len(self._root))
         if kind == COMMIT:
             self._commit = name
-            self._reach(b"", _DIRECTORY, target)
+            self._reach(b"", DIRECTORY, target)
             return
         self._root = target
         if target in self._objects:
@@ -184,12 +216,12 @@ class Checkout:
         while todo:
             path, mode, name = todo.pop()
             written = self._objects.path(name)
-            if written is not None and mode & _TYPE_BITS == _FILE:
-                self._tree.copy(written, path, executable=bool(mode & _EXECUTABLE))
+            if written is not None and mode & TYPE_BITS == FILE and not tells_attributes(path):
+                self._tree.copy(written, path, executable=bool(mode & EXECUTABLE))
             elif name in self._objects:
                 kind, data = self._objects.load(name)
-                if mode == _DIRECTORY:
-                    todo += self._entries(path, kind, data)
+                if mode == DIRECTORY:
+                    todo += self._trees.entries(path, kind, data)
                 else:
                     self._put(path, mode, name, kind, data)
             else:
@@ -197,16 +229,22 @@ class Checkout:
 
     def _put(self, path: bytes, mode: int, name: bytes, kind: int, data: bytes | Staged) -> None:
         """Write an object that is here under a path."""
-        if mode == _DIRECTORY:
-            for entry in self._entries(path, kind, data):
+        if mode == DIRECTORY:
+            for entry in self._trees.entries(path, kind, data):
                 self._reach(*entry)
             return
         if kind != BLOB:
             raise corrupt(f"{shown(path)} is no file")
-        if mode & _TYPE_BITS == _LINK:
+        if mode & TYPE_BITS == LINK:
             self._link(path, name, data)
+            return
+        if tells_attributes(path) and isinstance(data, bytes):
+            self._attributes[path.rpartition(b"/")[0]] = data
+        if self._scope and not self._scope.holds(path):
+            if name not in self._objects:
+                self._objects.hold(name, BLOB, data)
         else:
-            self._file(path, name, data, executable=bool(mode & _EXECUTABLE))
+            self._file(path, name, data, executable=bool(mode & EXECUTABLE))
 
     def _link(self, path: bytes, name: bytes, data: bytes | Staged) -> None:
         if isinstance(data, Staged) or len(data) > LONGEST_TARGET:
@@ -228,63 +266,25 @@ class Checkout:
         if earlier is None:
             self._objects.written(name, path)
 
-    def _entries(
-        self, parent: bytes, kind: int, data: bytes | Staged
-    ) -> Iterator[tuple[bytes, int, bytes]]:
-        """The entries of a tree that lead to objects; submodules become empty directories."""
-        if kind != TREE or not isinstance(data, bytes):
-            raise corrupt(f"{shown(parent) or 'the root'} is no tree, or one that is too large")
-        prefix = parent + b"/" if parent else b""
-        if parent:
-            self._tree.directory(parent)
-        position = 0
-        for match in self._tree_entry.finditer(data):
-            if match.start() != position:
-                break
-            position = match.end()
-            digits, name, target = match.groups()
-            mode = int(digits, 8)
-            self._count(len(prefix) + len(name))
-            kind_bits = mode & _TYPE_BITS
-            if kind_bits == _SUBMODULE:
-                self._tree.directory(prefix + name)
-                self._log.info(f"submodule {shown(prefix + name)} is left empty, as by git")
-            elif kind_bits in (_FILE, _LINK):
-                yield prefix + name, mode, target
-            elif kind_bits == _DIRECTORY:
-                yield prefix + name, _DIRECTORY, target
-            else:
-                raise rejected(prefix + name, f"has the unknown mode {mode:o}")
-        if position != len(data):
-            raise corrupt(f"the tree of {shown(parent) or 'the root'} cannot be read")
-
-    def _count(self, size: int) -> None:
-        """Refuse a tree that names so much that the names alone would fill memory."""
-        self._paths_left -= 1
-        self._path_bytes_left -= size
-        if self._paths_left < 0 or self._path_bytes_left < 0:
-            raise SourceRejectedError(
-                f"the tree of {self._label} has too many files, or too long paths",
-                remedy="Fetch a smaller repository.",
-            )
-
     # --- the end ------------------------------------------------------------------------------
 
-    def _complete(self) -> str:
-        """Make sure that nothing is missing."""
+    def complete(self) -> str:
+        """Make sure that nothing is missing, and convert what asks for it; the commit's name."""
         if self._commit is None:
             raise RevisionNotFoundError(
                 f"the server did not send {self._label}",
                 remedy="Check that the commit was pushed and has not been removed.",
             )
-        if self._by_name or self._by_number:
-            raise corrupt("a delta builds on an object that is not there")
-        if self._places:
+        if self.missing():
             path = min(path for places in self._places.values() for path, _ in places)
             raise SourceRejectedError(
                 f"the server's pack lacks the content of {shown(path)}",
                 remedy="Run `git fsck` on the server's repository.",
             )
+        if self._attributes:
+            from flow_fetcher.sources.git.worktree import convert_tree  # few trees need it
+
+            convert_tree(self._tree, self._attributes, self._algorithm, self._log)
         if self._lfs:
             self._log.warning(
                 f"{len(self._lfs)} files are git-lfs pointers and stay pointers, such as "

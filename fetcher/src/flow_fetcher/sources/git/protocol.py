@@ -28,6 +28,8 @@ from flow_fetcher.sources.git.pktline import (
 from flow_fetcher.sources.git.smart import no_repository
 from flow_fetcher.sources.git.transport import Transport
 
+_MOST_WANTS = 50_000
+"""In one request: servers hold a request in memory, git's own at most 10 MB."""
 _FLUSH, _DELIM = b"0000", b"0001"
 
 
@@ -66,8 +68,14 @@ class Remote:
         refs = {n: o for n, o in offer.refs.items() if n.startswith(prefixes)}
         return refs, {n: o for n, o in offer.peeled.items() if n in refs}
 
-    def pack(self, commit: str, label: str) -> Iterator[bytes]:
+    def pack(self, commit: str, label: str, *, blobs: bool = True) -> Iterator[bytes]:
         """The pack with one commit at depth 1, or with all that there is where the server insists.
+
+        Args:
+            commit: Its name.
+            label: What to call it in messages.
+            blobs: Whether to have the files' content too; servers that cannot leave it out send it
+                all the same.
 
         Raises:
             FetchError: The server cannot be asked, or has no such commit.
@@ -77,7 +85,7 @@ class Remote:
         elif self._offer is None:
             self._format = "sha1" if len(commit) == 40 else "sha256"
             try:
-                return self._fetch([commit], shallow=True)
+                return self._fetch([commit], shallow=True, blobs=blobs)
             except (UnexpectedAnswerError, RemoteError) as surprise:
                 self._log.debug(f"protocol 2 without discovery: {surprise}")
                 self._discover()
@@ -86,7 +94,8 @@ class Remote:
         self._check_format(commit, label)
         try:
             if self._may_ask_for(commit, offer):
-                return self._exchange(offer, [commit], shallow=True)
+                filters = offer.version == 2 and "filter" in offer.capabilities.get("fetch", "")
+                return self._exchange(offer, [commit], shallow=True, blobs=blobs or not filters)
         except RemoteError as refusal:
             if offer.version == 2 and offer.capabilities.get("agent", "").startswith("git/"):
                 raise _absent(label, refusal.message) from refusal
@@ -94,6 +103,23 @@ class Remote:
             if not self._transport.stateless:
                 self._discover()
         return self._everything(commit, label)
+
+    def objects(self, names: list[str], commit: str, label: str) -> Iterator[Iterator[bytes]]:
+        """Packs that together have these objects, which `pack` left out.
+
+        Raises:
+            FetchError: The server cannot be asked.
+        """
+        try:
+            for start in range(0, len(names), _MOST_WANTS):
+                yield self._fetch(names[start : start + _MOST_WANTS], shallow=False)
+        except RemoteError as refusal:
+            self._log.warning(
+                f"the server does not give out files alone ({refusal.message}): fetching all"
+            )
+            if not self._transport.stateless:
+                self._discover()
+            yield self.pack(commit, label)
 
     def _everything(self, commit: str, label: str) -> Iterator[bytes]:
         """All branches and tags with their history, in which the commit may be."""
@@ -115,9 +141,11 @@ class Remote:
         words = ("allow-reachable-sha1-in-want", "allow-tip-sha1-in-want")
         return any(word in offer.capabilities for word in words)
 
-    def _exchange(self, offer: Offer, wants: list[str], *, shallow: bool) -> Iterator[bytes]:
+    def _exchange(
+        self, offer: Offer, wants: list[str], *, shallow: bool, blobs: bool = True
+    ) -> Iterator[bytes]:
         if offer.version == 2:
-            return self._fetch(wants, shallow=shallow)
+            return self._fetch(wants, shallow=shallow, blobs=blobs)
         # What a tag leads to is often no tip by itself, but the tag is one.
         tips = set(offer.refs.values())
         tags = {name: offer.refs[ref] for ref, name in offer.peeled.items() if ref in offer.refs}
@@ -145,22 +173,27 @@ class Remote:
         self._transport.finish(reader)
         return refs, peeled
 
-    def _fetch(self, wants: list[str], *, shallow: bool) -> Iterator[bytes]:
+    def _fetch(self, wants: list[str], *, shallow: bool, blobs: bool = True) -> Iterator[bytes]:
         arguments = ["ofs-delta\n", "no-progress\n", *(f"want {want}\n" for want in wants)]
         arguments += ["deepen 1\n"] if shallow else []
+        arguments += [] if blobs else ["filter blob:none\n"]
         reader = self._command("fetch", [*arguments, "done\n"])
         while True:
             section = reader.packet()
             if isinstance(section, str):
                 raise UnexpectedAnswerError("the server sent no pack")
             if section.startswith(b"packfile"):
-                return reader.side_band(self._say)
+                return self._whole(reader)
             if not section.startswith((b"shallow-info", b"acknowledgments", b"wanted-refs")):
                 raise UnexpectedAnswerError(f"the server sent {section[:40]!r} instead of a pack")
             while isinstance(end := reader.packet(), bytes):
                 pass
             if end != DELIMITER:
                 raise UnexpectedAnswerError("the server sent no pack")
+
+    def _whole(self, reader: PacketReader) -> Iterator[bytes]:
+        yield from reader.side_band(self._say)
+        self._transport.finish(reader)
 
     def _command(self, name: str, arguments: list[str]) -> PacketReader:
         lines = [f"command={name}\n", f"agent={AGENT}\n"]

@@ -14,6 +14,7 @@ _DISCOVERY = "/info/refs?service=git-upload-pack"
 _REQUEST = "application/x-git-upload-pack-request"
 _RESULT = "application/x-git-upload-pack-result"
 _ADVERTISEMENT = "application/x-git-upload-pack-advertisement"
+_LONGEST_REST = 1 << 20
 _VERSION_2 = {"Git-Protocol": "version=2"}
 
 
@@ -57,8 +58,12 @@ class SmartHTTP:
 
     def finish(self, reader: PacketReader) -> None:
         """Read the answer to its end, so that the connection can be used again."""
-        for _ in reader.rest():
-            pass
+        left = _LONGEST_REST
+        for data in reader.rest():
+            left -= len(data)
+            if left < 0:
+                self._server.close()
+                return
 
     def close(self) -> None:
         """Drop the connection."""

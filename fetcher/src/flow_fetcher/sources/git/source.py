@@ -11,6 +11,7 @@ from flow_fetcher.sources.git.http import Server, Timeouts
 from flow_fetcher.sources.git.pack import Scratch
 from flow_fetcher.sources.git.pktline import RemoteError
 from flow_fetcher.sources.git.protocol import Remote
+from flow_fetcher.sources.git.scope import Scope
 from flow_fetcher.sources.git.smart import SmartHTTP
 from flow_fetcher.sources.git.spec import HEAD, GitSpec
 from flow_fetcher.sources.git.suggest import suggestion
@@ -46,8 +47,15 @@ class GitSource(Record):
             fetch.report.revision = commit
             with fetch.report.stage("fetch"):
                 scratch = Scratch(fetch.scratch)
-                checkout = Checkout(commit, label, fetch.tree, scratch, fetch.log)
-                revision = checkout.run(remote.pack(commit, label))
+                scope = Scope(self.spec.directories) if self.spec.directories else None
+                with Checkout(
+                    commit, label, fetch.tree, scratch, fetch.log, scope=scope
+                ) as checkout:
+                    checkout.read(remote.pack(commit, label, blobs=scope is None))
+                    if scope and (missing := checkout.missing()):
+                        for chunks in remote.objects(missing, commit, label):
+                            checkout.read(chunks)
+                    revision = checkout.complete()
         except RemoteError as error:
             raise FetchError(
                 f"{self.spec.url} refuses: {error.message}", remedy="Look at the git server's log."

@@ -48,6 +48,7 @@ class GitSpec(Record):
         url: Without password, query and trailing slash.
         ref: What to resolve, or None where `commit` is known.
         ssh: Where it is, unless it is reached over HTTP.
+        directories: What of it is wanted; empty for everything.
     """
 
     url: str
@@ -56,6 +57,7 @@ class GitSpec(Record):
     commit: str | None
     provider: str | None
     ssh: SSHAddress | None = None
+    directories: tuple[bytes, ...] = ()
 
 
 def read_spec(plan: Plan) -> GitSpec:
@@ -72,7 +74,15 @@ def read_spec(plan: Plan) -> GitSpec:
     if provider is not None and provider not in PROVIDERS:
         raise invalid(fields.name("provider"), f"must be one of {', '.join(PROVIDERS)}")
     ref, commit = _wanted(plan, fields.optional_fields("ref"))
-    return GitSpec(url=url, host=host, ref=ref, commit=commit, provider=provider, ssh=ssh)
+    return GitSpec(
+        url=url,
+        host=host,
+        ref=ref,
+        commit=commit,
+        provider=provider,
+        ssh=ssh,
+        directories=_directories(fields),
+    )
 
 
 def _http(plan: Plan, text: str) -> tuple[str, str]:
@@ -119,6 +129,17 @@ def _ssh(plan: Plan, text: str) -> SSHAddress:
     if port and not 0 < int(port) < 1 << 16:
         raise invalid(url_field, "has a port that is none")
     return SSHAddress(user, host.strip("[]"), int(port or 22), path)
+
+
+def _directories(fields: Fields) -> tuple[bytes, ...]:
+    field = fields.name("sparseCheckout")
+    directories = []
+    for text in fields.texts("sparseCheckout"):
+        parts = text.split("/")
+        if "" in parts or "." in parts or ".." in parts:
+            raise invalid(field, f"{text!r} must be a directory within the repository")
+        directories.append(text.encode())
+    return tuple(directories)
 
 
 def _wanted(plan: Plan, fields: Fields) -> tuple[Ref | None, str | None]:
