@@ -6,8 +6,7 @@ from flow_fetcher.errors import AuthenticationFailedError, SourceUnreachableErro
 from flow_fetcher.sources.git.http import Response, Server
 
 _AUTHENTICATION_REMEDIES = {
-    401: "Check the user name and the token or password in the Secret of secretRef: the server "
-    "wants valid ones.",
+    401: "The server wants a valid user name and token or password: check secretRef and its Secret.",
     403: "The credentials may be valid but may not read this repository: give the token read "
     "access to its contents.",
     404: "Check the URL. Many servers also answer 404 for a private repository when the "
@@ -29,6 +28,8 @@ def check_status(response: Response, server: Server) -> None:
     said = response.text()
     text = f"{server.url} answered {status}" + (f": {said}" if said else "")
     if status in _AUTHENTICATION_REMEDIES:
+        whose = f"the credentials of Secret {server.secret_name}"
+        text += f", to {whose if server.secret_name else 'a request without credentials'}"
         raise AuthenticationFailedError(text, remedy=_AUTHENTICATION_REMEDIES[status])
     raise SourceUnreachableError(
         text,
