@@ -6,7 +6,7 @@ from flow_fetcher.errors import AuthenticationFailedError, SourceUnreachableErro
 from flow_fetcher.sources.git.http import Response, Server
 
 _AUTHENTICATION_REMEDIES = {
-    401: "The server wants a valid user name and token or password: check secretRef and its Secret.",
+    401: "The server wants a valid user name and token or password: correct those in secretRef.",
     403: "The credentials may be valid but may not read this repository: give the token read "
     "access to its contents.",
     404: "Check the URL. Many servers also answer 404 for a private repository when the "
