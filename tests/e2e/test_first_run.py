@@ -206,8 +206,8 @@ def test_what_kubectl_get_shows(namespace: Namespace, commit: str) -> None:
     wait_for(settled, 20, "the deployment to know of its last run")
     header, row = namespace.run("get", "fd", "git").splitlines()
     assert header.split("  ")[0] == "NAME"
-    names = ["NAME", "READY", "SOURCE", "ENTRYPOINT", "LAST RUN", "LAST STATUS", "AGE"]
-    assert [name.strip() for name in header.split("  ") if name.strip()] == names
+    names = ["NAME", "READY", "SOURCE", "ENTRYPOINT", "SCHEDULE", "LAST_RUN", "LAST_STATUS", "AGE"]
+    assert [name.strip().replace(" ", "_") for name in header.split("  ") if name.strip()] == names
     assert "True" in row
     assert "Succeeded" in row
     header, *rows = namespace.run("get", "fr").splitlines()
