@@ -95,6 +95,7 @@ def test_entrypoint(text: str, file: str | None, module: str | None) -> None:
         (git(url="https://ada:pw@git.example/x"), "source.git.url"),
         (git(url="https://git.example:port/x"), "source.git.url"),
         (git(url="https:///x"), "source.git.url"),
+        (git(url="https://[::1"), "source.git.url"),
         (git(url="https://git.example/x?y=1"), "source.git.url"),
         (git(url="https://git.example/x y"), "source.git.url"),
         (git(url="http://git.example/x") | {"secretName": "s"}, "source.git.url"),

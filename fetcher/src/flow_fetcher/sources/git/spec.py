@@ -88,7 +88,11 @@ def read_spec(plan: Plan) -> GitSpec:
 def _http(plan: Plan, text: str) -> tuple[str, str]:
     """The URL and its host."""
     url_field = plan.source.name("url")
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise invalid(url_field, str(error)) from error
     if parts.scheme not in ("http", "https"):
         raise invalid(
             url_field, "must begin with https://, http:// or ssh://, or be like git@host:path"
@@ -97,10 +101,6 @@ def _http(plan: Plan, text: str) -> tuple[str, str]:
         raise invalid(url_field, "must not hold a user name or password: use secretRef")
     if parts.query or parts.fragment:
         raise invalid(url_field, "must have neither query nor fragment")
-    try:
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise invalid(url_field, str(error)) from error
     if not host or re.search(r"[\s%]", parts.netloc) or re.search(r"\s", parts.path):
         raise invalid(url_field, "must be a URL with a host and without spaces")
     insecure = plan.source.flag("insecure")
