@@ -14,7 +14,7 @@ from tests.cluster.console import run, step
 from tests.cluster.paths import cache
 
 _SUITE = "bookworm"
-_PACKAGES = ("ca-certificates", "python3", "python3-venv")
+_PACKAGES = ("ca-certificates", "libnss-wrapper", "openssh-client", "python3", "python3-venv")
 _UNNEEDED = (
     "usr/share/doc",
     "usr/share/info",
