@@ -6,13 +6,13 @@ See gitformat-pack(5). What an entry inflates to is known beforehand, so nothing
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flow_fetcher.errors import FetchError, SourceRejectedError, SourceUnreachableError
 from flow_fetcher.record import Record
 from flow_fetcher.sources.git.delta import CORRUPT_REMEDY
+from flow_fetcher.sources.git.inflate import INFLATE_ERRORS, decompressobj
 
 COMMIT, TREE, BLOB, TAG, OFS_DELTA, REF_DELTA = 1, 2, 3, 4, 6, 7
 
@@ -160,13 +160,13 @@ class PackReader:
                 self._inflate_into(size, file.write)
             return Staged(path, size)
         # Nearly always the object is in the buffer in full. No more input is handed over than it
-        # can take, for zlib copies what it does not use.
+        # can take, for it copies what it does not use.
         start = self._position
         view = self._buffer[start : start + size + (size >> 8) + 64]
-        inflater = zlib.decompressobj()
+        inflater = decompressobj()
         try:
             data = inflater.decompress(view, size + 1)
-        except zlib.error as error:
+        except INFLATE_ERRORS as error:
             raise corrupt(f"an object does not inflate: {error}") from error
         if inflater.eof and len(data) == size:
             self._position = start + len(view) - len(inflater.unused_data)
@@ -176,7 +176,7 @@ class PackReader:
         return b"".join(pieces)
 
     def _inflate_into(self, size: int, write: Callable[[bytes], object]) -> None:
-        inflater = zlib.decompressobj()
+        inflater = decompressobj()
         left = size
         while not inflater.eof:
             if self._position == len(self._buffer) and not self._fill():
@@ -184,7 +184,7 @@ class PackReader:
             view = self._buffer[self._position : self._position + _PIECE]
             try:
                 data = inflater.decompress(view, min(left + 1, _PIECE))
-            except zlib.error as error:
+            except INFLATE_ERRORS as error:
                 raise corrupt(f"an object does not inflate: {error}") from error
             unused = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
             self._position += len(view) - len(unused)
