@@ -42,9 +42,7 @@ class Attributes:
         for directory in sorted(files):
             # The last rule that matches wins.
             self._rules[directory] = self._read(files[directory], directory)[::-1]
-        telling = wanted | {
-            name for name, states in self._macros.items() if any(n in wanted for n, _ in states)
-        }
+        telling = self._telling(wanted)
         self._rules = {
             directory: rules
             for directory, rules in self._rules.items()
@@ -68,12 +66,29 @@ class Attributes:
                 return found
             directory = directory.rpartition(b"/")[0]
 
+    def _telling(self, wanted: frozenset[bytes]) -> set[bytes]:
+        """The wanted attributes, and the macros that stand for one of them, directly or not."""
+        holders: dict[bytes, list[bytes]] = {}
+        for macro, states in self._macros.items():
+            for name, _ in states:
+                holders.setdefault(name, []).append(macro)
+        telling, todo = set(wanted), list(wanted)
+        while todo:
+            for macro in holders.get(todo.pop(), ()):
+                if macro not in telling:
+                    telling.add(macro)
+                    todo.append(macro)
+        return telling
+
     def _fill(self, found: dict[bytes, Value], states: States) -> None:
-        for name, value in reversed(states):
+        # The order is that of a recursion, which macros of macros could make too deep.
+        todo = list(states)
+        while todo:
+            name, value = todo.pop()
             if name not in found:
                 found[name] = value
-                if value is True and name in self._macros:
-                    self._fill(found, self._macros[name])
+                if value is True:
+                    todo += self._macros.get(name, ())
 
     def _read(self, content: bytes, directory: bytes) -> list[_Rule]:
         rules: list[_Rule] = []

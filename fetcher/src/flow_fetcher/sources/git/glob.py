@@ -6,7 +6,6 @@ import re
 
 _SPECIAL = frozenset(b"*?[\\")
 _STAR, _QUESTION, _OPEN, _CLOSE, _BACKSLASH, _SLASH, _DASH = b"*?[]\\/-"
-_MOST_STARS = 24
 _CLASSES = {
     b"alnum": rb"[0-9A-Za-z]",
     b"alpha": rb"[A-Za-z]",
@@ -35,8 +34,6 @@ def compile_pattern(pattern: bytes) -> tuple[re.Pattern[bytes], bool]:
     """
     if pattern.endswith(b"/"):
         raise NoPatternError("it is about directories")
-    if pattern.count(b"*") > _MOST_STARS:
-        raise NoPatternError("it would take for ever")
     if b"/" not in pattern:
         return re.compile(_translate(pattern), re.DOTALL), True
     pattern = pattern.removeprefix(b"/")
@@ -48,12 +45,27 @@ def compile_pattern(pattern: bytes) -> tuple[re.Pattern[bytes], bool]:
 
 
 def _translate(pattern: bytes) -> bytes:
-    parts: list[bytes] = []
+    """The expression for a pattern.
+
+    Stars are never tried again once what follows them has matched: where a star takes as little as
+    possible, the most is left for the rest, so that another try could match nothing more. Without
+    this, a pattern of a dozen stars would take for ever.
+    """
+    groups: list[list[bytes]] = [[b""]]
+    """Between two `**/`, what stands between two `*`."""
+    rest = b""
     at = 0
     while at < len(pattern):
         byte = pattern[at]
+        expression = b""
         if byte == _STAR:
-            expression, at = _stars(pattern, at)
+            kind, at = _stars(pattern, at)
+            if kind == _ANY:
+                groups[-1].append(b"")
+            elif kind == _FOLDERS:
+                groups.append([b""])
+            else:
+                rest = rb".*"
         elif byte == _QUESTION:
             expression, at = rb"[^/]", at + 1
         elif byte == _OPEN:
@@ -65,11 +77,28 @@ def _translate(pattern: bytes) -> bytes:
             if at == len(pattern):
                 raise NoPatternError("it ends in a backslash")
             expression, at = re.escape(pattern[at : at + 1]), at + 1
-        parts.append(expression)
-    return b"".join(parts)
+        groups[-1][-1] += expression
+    first, *others = [_joined(pieces) for pieces in groups]
+    for number, other in enumerate(others):
+        last = number == len(others) - 1
+        first += rb"(?:.*/)?" + other if last else rb"(?>(?:.*?/)??" + other + b")"
+    return first + rest
 
 
-def _stars(pattern: bytes, start: int) -> tuple[bytes, int]:
+def _joined(pieces: list[bytes]) -> bytes:
+    """The expression for pieces with a star between each and the next."""
+    first, *others = pieces
+    if not others:
+        return first
+    *middle, last = others
+    return first + b"".join(rb"(?>[^/]*?" + piece + b")" for piece in middle) + rb"[^/]*" + last
+
+
+_ANY, _FOLDERS, _EVERYTHING = "*", "**/", "/**"
+
+
+def _stars(pattern: bytes, start: int) -> tuple[str, int]:
+    """What the stars here stand for, and where they end."""
     end = start
     while end < len(pattern) and pattern[end] == _STAR:
         end += 1
@@ -78,8 +107,8 @@ def _stars(pattern: bytes, start: int) -> tuple[bytes, int]:
         end - start > 1 and (start == 0 or pattern[start - 1] == _SLASH) and after in (b"", b"/")
     )
     if not whole:
-        return rb"[^/]*", end
-    return (rb".*", end) if after == b"" else (rb"(?:.*/)?", end + 1)
+        return _ANY, end
+    return (_EVERYTHING, end) if after == b"" else (_FOLDERS, end + 1)
 
 
 def _bracket(pattern: bytes, at: int) -> tuple[set[int], int]:
