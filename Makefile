@@ -27,7 +27,7 @@ demo: $(READY) ## Run an example flow from a real git server, without a cluster
 	@$(BIN)/python -m examples.demo
 
 test: lint types layers generated ## Check everything: lint, types, layers, unit, contract, integration, e2e
-	$(BIN)/pytest --no-skips tests
+	$(BIN)/pytest --no-skips --numprocesses=2 --dist=loadgroup tests
 
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check
