@@ -97,6 +97,7 @@ class Server:
         authorization: The value of the Authorization header, or None.
         log: Takes lines for people.
         timeouts: How long to wait.
+        meanwhile: Work to be done while the server works on a request.
     """
 
     def __init__(
@@ -106,7 +107,10 @@ class Server:
         authorization: str | None,
         log: Log,
         timeouts: Timeouts,
+        *,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
+        self._meanwhile = meanwhile
         self._credentials = credentials
         self._authorization = authorization
         self._log = log
@@ -166,7 +170,9 @@ class Server:
                 connection = self._connection = self._connection or self._connect()
                 if self._proxy and parts.scheme == "http":
                     target, headers = self.url + path, headers | self._to_proxy()
-                answer = connection.request(method, target, headers, body or b"")
+                answer = connection.request(
+                    method, target, headers, body or b"", meanwhile=self._meanwhile
+                )
                 return Response(answer, self._explain)
             except (OSError, BrokenAnswerError) as error:
                 connected = self._connection is not None

@@ -11,10 +11,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Decompressor = zlib._Decompress
+else:
+    Decompressor = object
+
 INFLATE_ERRORS: tuple[type[Exception], ...] = (zlib.error,)
 """What corrupt data raises."""
 
-decompressobj: Callable[[], zlib._Decompress] = zlib.decompressobj
+decompressobj: Callable[[], Decompressor] = zlib.decompressobj
 """Makes a decompressor, as `zlib.decompressobj` does."""
 
 try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from flow_fetcher.errors import FetchError, SourceRejectedError, SourceUnreachableError
 from flow_fetcher.record import Record
 from flow_fetcher.sources.git.delta import CORRUPT_REMEDY
-from flow_fetcher.sources.git.inflate import INFLATE_ERRORS, decompressobj
+from flow_fetcher.sources.git.inflate import INFLATE_ERRORS, Decompressor, decompressobj
 
 COMMIT, TREE, BLOB, TAG, OFS_DELTA, REF_DELTA = 1, 2, 3, 4, 6, 7
 
@@ -157,27 +157,29 @@ class PackReader:
         if size > LARGE:
             path = self._scratch.new(size)
             with path.open("xb") as file:
-                self._inflate_into(size, file.write)
+                self._inflate_rest(decompressobj(), size, file.write)
             return Staged(path, size)
         # Nearly always the object is in the buffer in full. No more input is handed over than it
-        # can take, for it copies what it does not use.
-        start = self._position
-        view = self._buffer[start : start + size + (size >> 8) + 64]
+        # can take, for what is not used is copied.
+        view = memoryview(self._buffer)[self._position :][: size + (size >> 8) + 64]
         inflater = decompressobj()
         try:
             data = inflater.decompress(view, size + 1)
         except INFLATE_ERRORS as error:
             raise corrupt(f"an object does not inflate: {error}") from error
+        unused = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+        self._position += len(view) - len(unused)
         if inflater.eof and len(data) == size:
-            self._position = start + len(view) - len(inflater.unused_data)
             return data
-        pieces: list[bytes] = []
-        self._inflate_into(size, pieces.append)
+        pieces = [data]
+        self._inflate_rest(inflater, size - len(data), pieces.append)
         return b"".join(pieces)
 
-    def _inflate_into(self, size: int, write: Callable[[bytes], object]) -> None:
-        inflater = decompressobj()
-        left = size
+    def _inflate_rest(
+        self, inflater: Decompressor, left: int, write: Callable[[bytes], object]
+    ) -> None:
+        if left < 0:
+            raise corrupt("an object is larger than it says")
         while not inflater.eof:
             if self._position == len(self._buffer) and not self._fill():
                 raise _truncated()

@@ -6,12 +6,9 @@ from flow_fetcher.errors import FetchError, RevisionNotFoundError
 from flow_fetcher.record import Record
 from flow_fetcher.sources import Fetch
 from flow_fetcher.sources.git.auth import WANTED_KEYS, authorization
-from flow_fetcher.sources.git.checkout import Checkout
 from flow_fetcher.sources.git.http import Server, Timeouts
-from flow_fetcher.sources.git.pack import Scratch
 from flow_fetcher.sources.git.pktline import RemoteError
 from flow_fetcher.sources.git.protocol import Remote
-from flow_fetcher.sources.git.scope import Scope
 from flow_fetcher.sources.git.smart import SmartHTTP
 from flow_fetcher.sources.git.spec import HEAD, GitSpec
 from flow_fetcher.sources.git.suggest import suggestion
@@ -46,16 +43,7 @@ class GitSource(Record):
             commit, label = self._resolve(remote, fetch)
             fetch.report.revision = commit
             with fetch.report.stage("fetch"):
-                scratch = Scratch(fetch.scratch)
-                scope = Scope(self.spec.directories) if self.spec.directories else None
-                with Checkout(
-                    commit, label, fetch.tree, scratch, fetch.log, scope=scope
-                ) as checkout:
-                    checkout.read(remote.pack(commit, label, blobs=scope is None))
-                    if scope and (missing := checkout.missing()):
-                        for chunks in remote.objects(missing, commit, label):
-                            checkout.read(chunks)
-                    revision = checkout.complete()
+                revision = self._check_out(remote, fetch, commit, label)
         except RemoteError as error:
             raise FetchError(
                 f"{self.spec.url} refuses: {error.message}", remedy="Look at the git server's log."
@@ -65,11 +53,26 @@ class GitSource(Record):
         fetch.report.revision = revision
         return revision
 
+    def _check_out(self, remote: Remote, fetch: Fetch, commit: str, label: str) -> str:
+        chunks = remote.pack(commit, label, blobs=not self.spec.directories)
+        from flow_fetcher.sources.git.checkout import Checkout
+        from flow_fetcher.sources.git.pack import Scratch
+        from flow_fetcher.sources.git.scope import Scope
+
+        scope = Scope(self.spec.directories) if self.spec.directories else None
+        scratch = Scratch(fetch.scratch)
+        with Checkout(commit, label, fetch.tree, scratch, fetch.log, scope=scope) as checkout:
+            checkout.read(chunks)
+            if scope and (missing := checkout.missing()):
+                for others in remote.objects(missing, commit, label):
+                    checkout.read(others)
+            return checkout.complete()
+
     def _transport(self, fetch: Fetch) -> Transport:
         credentials, received = fetch.credentials, fetch.progress.received
         if self.spec.ssh is None:
             header = authorization(self.spec, credentials)
-            server = Server(self.spec, credentials, header, fetch.log, TIMEOUTS)
+            server = Server(self.spec, credentials, header, fetch.log, TIMEOUTS, meanwhile=_prepare)
             return SmartHTTP(server, received)
         from flow_fetcher.sources.git.ssh import SSH
         from flow_fetcher.sources.git.sshkeys import require_keys
@@ -94,3 +97,8 @@ class GitSource(Record):
         seconds = fetch.report.seconds()["resolve"]
         fetch.log.info(f"{ref.label} of {self.spec.url} is {commit} ({seconds:.3f} s)")
         return commit, f"{ref.label} ({commit})"
+
+
+def _prepare() -> None:
+    """Import what turns an answer into files, while the server makes the answer."""
+    import flow_fetcher.sources.git.checkout  # noqa: F401

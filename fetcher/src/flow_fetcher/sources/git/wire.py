@@ -10,6 +10,7 @@ import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from ssl import SSLContext
 
 _READ = 1 << 18
@@ -50,9 +51,15 @@ class Connection:
         self._socket.settimeout(seconds)
 
     def request(
-        self, method: str, target: str, headers: dict[str, str], body: bytes = b""
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        body: bytes = b"",
+        *,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Answer:
-        """Send a request and read the head of its answer.
+        """Send a request and read the head of its answer; `meanwhile` is done between.
 
         Raises:
             OSError: The connection is gone.
@@ -66,6 +73,7 @@ class Connection:
             raise ValueError("a header holds a line break or control character")
         self._socket.sendall(head.encode("latin-1") + b"\r\n\r\n" + body)
         self.reusable = False
+        meanwhile()
         return Answer(self, *self._head(method))
 
     def close(self) -> None:
