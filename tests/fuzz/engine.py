@@ -24,6 +24,7 @@ with atheris.instrument_imports(include=["flow_fetcher"]):
     import flow_fetcher.sources.gcs
     import flow_fetcher.sources.git
     import flow_fetcher.sources.git.source
+    import flow_fetcher.sources.git.worktree
     import flow_fetcher.sources.s3  # noqa: F401  imported here to be instrumented
 
 from tests.fuzz.findings import save

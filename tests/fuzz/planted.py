@@ -74,6 +74,12 @@ BUGS = {
         "if self._position > len(self._buffer):",
         "if False:",
     ),
+    "stars": Bug(
+        "attributes",
+        "sources/git/glob.py",
+        """rb"(?>[^/]*?" + piece""",
+        """rb"(?:[^/]*?" + piece""",
+    ),
     "scratch-bound": Bug(
         "pack",
         "sources/git/pack.py",

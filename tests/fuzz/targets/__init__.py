@@ -33,6 +33,7 @@ _WHERE = {
     "pack": "pack",
     "delta": "delta",
     "protocol": "protocol",
+    "attributes": "attributes",
     "plan": "plan",
     "names": "names",
     "tar": "archive",

@@ -42,7 +42,8 @@ _KEYS = [
     "version", "run", "source", "type", "git", "s3", "gcs", "azure", "url", "ref", "branch", "tag",
     "commit", "name", "secretName", "revision", "workingDirectory", "entrypoint", "parameters",
     "messageBudget", "insecure", "provider", "bucket", "prefix", "key", "endpoint", "region",
-    "container", "account", "include", "exclude", "archive", "stripComponents", "forcePathStyle",
+    "container", "account", "include", "exclude", "archive", "stripComponents", "sparseCheckout",
+    "options",
 ]  # fmt: skip
 
 
