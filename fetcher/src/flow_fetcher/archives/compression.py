@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 from flow_fetcher.archives.output import Output
@@ -102,7 +103,6 @@ def _zstd_problem(text: str) -> str:
 
 def _library() -> Any:
     try:
-        from compression import zstd  # type: ignore[import-not-found,unused-ignore]
+        return import_module("compression.zstd")  # Python 3.14 and newer
     except ImportError:
-        from backports import zstd
-    return zstd
+        return import_module("backports.zstd")
