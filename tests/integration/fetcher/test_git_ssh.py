@@ -173,7 +173,11 @@ def test_user_without_a_name(server: SSHServer, repository: Repository) -> None:
     if os.geteuid() != 0:
         return  # nobody else can become another user
     require_wrapper()
-    for name in ("source", "ssh", "checkout"):  # the other user may not be able to read Python's library
+    for name in (
+        "source",
+        "ssh",
+        "checkout",
+    ):  # the other user may not be able to read Python's library
         importlib.import_module(f"flow_fetcher.sources.git.{name}")
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
