@@ -34,7 +34,7 @@ def run(data: bytes) -> bool:
 
 _PATTERNS = [
     b"*", b"*.py", b"**/a", b"a/**", b"/d/*", b"[a-z]*", b"[!a]?", b"[[:alpha:]]*", b"d/f.py", b"[",
-    b"[]a]", b"[a-", b"\\", b"\\*", b'"a b"', b'"\\101"', b"a/", b"!a", b"#a", b"*a" * 9 + b"*b",
+    b"[]a]", b"[a-", b"\\", b"\\*", b'"a b"', b'"\\101"', b"a/", b"!a", b"#a", b"*a" * 14 + b"*b",
     b"**/" * 9 + b"b", b"[attr]m", b"[attr]n", b"[attr]", b"/**/", b"**", b"?" * 9, b"[[:x:]]",
 ]  # fmt: skip
 _STATES = [
@@ -46,7 +46,7 @@ _STATES = [
     b"filter=lfs", b"=x", b"-", b"a=b=c", b"working-tree-encoding=iso2022_jp", b"\xff",
     b"crlf=input",
 ]  # fmt: skip
-_PATHS = [b"a", b"d/f.py", b"d/a/b", b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", b"a b", b"A", b"\xff"]
+_PATHS = [b"a", b"d/f.py", b"d/a/b", b"a" * 60, b"a b", b"A", b"\xff"]
 _CONTENTS = [
     b"a\nb\n", b"a\r\nb\n", b"$Id$\n", b"$Id: x $", b"$Id: x y $", b"$Id:", b"\0\n",
     b"\xef\xbb\xbfa\n",
