@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 LOCK   := uv pip compile --quiet --universal --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers generated generate unit contract integration e2e \
+.PHONY: help demo test lint types layers generated generate unit contract integration e2e large-blob \
         cluster-up cluster-down images bench-fetch lock lock-check clean
 
 help: ## Show this list
@@ -56,6 +56,9 @@ integration: $(READY) ## Run the fetcher against real git and S3 servers
 
 e2e: $(READY) ## Run the tests on a real cluster
 	$(BIN)/pytest --no-skips tests/e2e
+
+large-blob: $(READY) ## Fetch a blob of more than 4 GiB (needs 15 GB of disk and some minutes)
+	FLOW_TEST_BLOB_MIB=4200 $(BIN)/pytest --no-skips tests/integration/fetcher/test_git_scale.py -k blob
 
 cluster-up: $(READY) ## Start the test cluster and keep it up (see tests/cluster/README.md)
 	$(BIN)/python -m tests.cluster up

@@ -15,13 +15,12 @@ _PLAIN = re.compile(rb"[\w][\w\-+=@,]*(?:\.[\w\-+=@,]+)*")
 """Names that need no closer look: nearly all."""
 
 # Code points that HFS+ ignores in names: `.g\u200cit` is `.git` there.
-_HFS_IGNORED = re.compile("[\u200c\u200d\u200e\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_HFS_IGNORED = "[\u200c\u200d\u200e\u200f\u202a-\u202e\u206a-\u206f\ufeff]"
 # What NTFS makes of a name: trailing dots and spaces go, a colon begins a stream, git~1 is short
 # for .git.
-_NTFS_DOT_GIT = re.compile(rb"(?:\.git|git~1)[. ]*(?:[:\\].*)?", re.IGNORECASE | re.DOTALL)
-_NTFS_GITMODULES = re.compile(
-    rb"(?:\.gitmodules|gitmod~[1-4]|gi7eb[0-9a-f]~\d)[. ]*(?::.*)?", re.IGNORECASE | re.DOTALL
-)
+_NTFS_DOT_GIT = rb"(?is)(?:\.git|git~1)[. ]*(?:[:\\].*)?"
+_NTFS_GITMODULES = rb"(?is)(?:\.gitmodules|gitmod~[1-4]|gi7eb[0-9a-f]~\d)[. ]*(?::.*)?"
+# These are compiled when a name needs them: few trees have one, and every start would pay.
 
 
 def check_name(name: bytes, path: bytes) -> None:
@@ -42,7 +41,7 @@ def check_name(name: bytes, path: bytes) -> None:
         raise rejected(path, "has an empty component, '.' or '..'")
     if b"/" in name or b"\0" in name:
         raise rejected(path, "has a slash or NUL within a name")
-    if _NTFS_DOT_GIT.fullmatch(name) or _hfs_folded(name) == ".git":
+    if re.fullmatch(_NTFS_DOT_GIT, name) or _hfs_folded(name) == ".git":
         raise rejected(path, "has a component that is .git in some file system")
 
 
@@ -52,7 +51,7 @@ def check_link(name: bytes, path: bytes, target: bytes) -> None:
     Raises:
         SourceRejectedError: The link is unsafe whatever else the tree holds.
     """
-    if _NTFS_GITMODULES.fullmatch(name) or _hfs_folded(name) == ".gitmodules":
+    if re.fullmatch(_NTFS_GITMODULES, name) or _hfs_folded(name) == ".gitmodules":
         raise rejected(path, "is a symbolic link named .gitmodules, which git refuses too")
     if not target or b"\0" in target or len(target) > LONGEST_TARGET:
         raise rejected(path, "is a symbolic link with an empty, too long or NUL-holding target")
@@ -75,7 +74,7 @@ def rejected(path: bytes, problem: str) -> SourceRejectedError:
 
 
 def _hfs_folded(name: bytes) -> str:
-    return _HFS_IGNORED.sub("", name.decode("utf-8", "replace")).lower()
+    return re.sub(_HFS_IGNORED, "", name.decode("utf-8", "replace")).lower()
 
 
 def _readable(path: bytes) -> bool:

@@ -18,10 +18,7 @@ _PERCENT = rb"%[0-9A-Fa-f]{2}"
 _BACKSLASH = rb"\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\."
 _ENTITY = rb"&(?:amp|lt|gt|quot|\#x27|\#39);"
 # Each by itself as well: what stands before a secret may look like the beginning of another escape.
-_ESCAPES = tuple(
-    re.compile(pattern, re.DOTALL)
-    for pattern in (_PERCENT, _BACKSLASH, _ENTITY, b"|".join((_PERCENT, _BACKSLASH, _ENTITY)))
-)
+_ESCAPES = (_PERCENT, _BACKSLASH, _ENTITY, b"|".join((_PERCENT, _BACKSLASH, _ENTITY)))
 _HTML = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"#x27": b"'", b"#39": b"'"}
 _CONTROLS = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 _DECODINGS = 3
@@ -98,7 +95,7 @@ def _views(raw: bytes) -> Iterator[tuple[bytes, list[int]]]:
         view, positions = raw, list(range(len(raw) + 1))
         for _ in range(_DECODINGS):
             decoded, starts, end = bytearray(), [], 0
-            for match in escapes.finditer(view):
+            for match in re.finditer(escapes, view, re.DOTALL):
                 value = _unescape(match)
                 decoded += view[end : match.start()] + value
                 starts += positions[end : match.start()] + [positions[match.start()]] * len(value)

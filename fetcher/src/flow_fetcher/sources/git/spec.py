@@ -14,9 +14,9 @@ _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _HOST = r"(?P<host>[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])"
 _USER = r"(?P<user>[A-Za-z0-9_][A-Za-z0-9_.-]*)"
 _PATH = r"[^\s?#\\]*"
-_SSH_URL = re.compile(rf"ssh://(?:{_USER}@)?{_HOST}(?::(?P<port>[0-9]{{1,5}}))?(?P<path>/{_PATH})")
+_SSH_URL = rf"ssh://(?:{_USER}@)?{_HOST}(?::(?P<port>[0-9]{{1,5}}))?(?P<path>/{_PATH})"
 # Neither a slash before the colon, which would be a local path, nor a dash behind it, an option.
-_SCP = re.compile(rf"{_USER}@{_HOST}:(?P<port>(?!))?(?P<path>[^\s?#\\:-]{_PATH})")
+_SCP = rf"{_USER}@{_HOST}:(?P<port>(?!))?(?P<path>[^\s?#\\:-]{_PATH})"
 _KINDS = ("branch", "tag", "commit", "name")
 # What `git check-ref-format` refuses, as far as it could do harm in a request.
 _BAD_REFERENCE = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.lock$|\.$")
@@ -68,7 +68,7 @@ def read_spec(plan: Plan) -> GitSpec:
     """
     fields = plan.source
     text = fields.text("url").rstrip("/")
-    ssh = _ssh(plan, text) if text.startswith("ssh://") or _SCP.fullmatch(text) else None
+    ssh = _ssh(plan, text) if text.startswith("ssh://") or re.fullmatch(_SCP, text) else None
     url, host = (text, ssh.host) if ssh else _http(plan, text)
     provider = fields.optional_text("provider") or None
     if provider is not None and provider not in PROVIDERS:
@@ -114,7 +114,7 @@ def _http(plan: Plan, text: str) -> tuple[str, str]:
 def _ssh(plan: Plan, text: str) -> SSHAddress:
     """Both spellings: after `host:` a path begins at the user's home, after `ssh://host` at `/`."""
     url_field = plan.source.name("url")
-    match = (_SSH_URL if text.startswith("ssh://") else _SCP).fullmatch(text)
+    match = re.fullmatch(_SSH_URL if text.startswith("ssh://") else _SCP, text)
     if match is None:
         raise invalid(
             url_field,
