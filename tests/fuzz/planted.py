@@ -38,7 +38,7 @@ BUGS = {
     "dot-git": Bug(
         "names",
         "names.py",
-        "if _NTFS_DOT_GIT.fullmatch(name) or",
+        "if re.fullmatch(_NTFS_DOT_GIT, name) or",
         "if",
     ),
     "absolute": Bug(
