@@ -72,7 +72,12 @@ def room(most_scratch: int = 64 << 20) -> Iterator[Room]:
 @functools.cache
 def _base() -> Path:
     """A folder of this process, with a canary at each step down to where trees are written."""
-    base = Path(tempfile.mkdtemp(prefix="fuzz-", dir=_memory()))
+    place = Path(_memory() or tempfile.gettempdir())
+    for old in place.glob("fuzz-*-*"):
+        # libFuzzer ends its process without leave to clean up.
+        if not Path("/proc", old.name.split("-")[1]).exists():
+            shutil.rmtree(old, ignore_errors=True)
+    base = Path(tempfile.mkdtemp(prefix=f"fuzz-{os.getpid()}-", dir=place))
     atexit.register(shutil.rmtree, base, ignore_errors=True)
     inner = base / "a" / "b" / "c"
     inner.mkdir(parents=True)
