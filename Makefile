@@ -27,7 +27,12 @@ demo: $(READY) ## Run an example flow from a real git server, without a cluster
 	@$(BIN)/python -m examples.demo
 
 test: lint types layers generated ## Check everything: lint, types, layers, unit, contract, integration, e2e
-	$(BIN)/pytest --no-skips --numprocesses=2 --dist=loadgroup tests
+	@# Those on the cluster wait a lot: the others run beside them.
+	@mkdir -p .pytest_cache; echo "Running tests/e2e beside the others; its report follows theirs ..."; \
+	$(BIN)/pytest --no-skips -p no:cacheprovider tests/e2e >.pytest_cache/e2e.log 2>&1 & cluster=$$!; \
+	$(BIN)/pytest --no-skips --ignore=tests/e2e tests; others=$$?; \
+	wait $$cluster; e2e=$$?; cat .pytest_cache/e2e.log; \
+	test $$others -eq 0 && test $$e2e -eq 0
 
 lint: $(READY) ## Check style and formatting
 	$(BIN)/ruff check

@@ -1,7 +1,6 @@
 """What all tests share: nothing skipped counts as passed."""
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -19,14 +18,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail the session when any test was skipped, or none was run",
     )
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers, one has the cluster for itself; the rest runs beside it."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent / "e2e"):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
 
 
 @pytest.hookimpl(trylast=True)
