@@ -62,7 +62,9 @@ def validate(
     return check.problems
 
 
-def parameters_problems(parameters: Mapping[str, Any] | None) -> list[Problem]:
+def parameters_problems(
+    parameters: Mapping[str, Any] | None, field: str = "spec.parameters"
+) -> list[Problem]:
     """Return what is wrong with parameters beyond their schema: they are too large, or not JSON."""
     try:
         text = json.dumps(
@@ -70,12 +72,12 @@ def parameters_problems(parameters: Mapping[str, Any] | None) -> list[Problem]:
         )
         size = len(text.encode())
     except (TypeError, ValueError) as error:
-        return [Problem("spec.parameters", f"cannot be written as JSON: {error}", "type")]
+        return [Problem(field, f"cannot be written as JSON: {error}", "type")]
     if size <= MAX_PARAMETERS_BYTES:
         return []
     return [
         Problem(
-            "spec.parameters",
+            field,
             f"{size:,} bytes of JSON; at most {MAX_PARAMETERS_BYTES:,} are possible. Put large "
             "inputs into a bucket and pass their address",
             "maxBytes",

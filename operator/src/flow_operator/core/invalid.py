@@ -1,11 +1,9 @@
 """What is wrong with an object that the API server let through, in words that name the field."""
 
-import json
-
 from pydantic import ValidationError
 
 from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun
-from flow_operator.api.v1alpha1.flowdeployment import MAX_PARAMETERS_BYTES
+from flow_operator.api.validate import parameters_problems
 from flow_operator.core.durations import parse_moment
 
 
@@ -30,13 +28,7 @@ def parameters_problem(
     parameters: dict[str, object] | None, field: str = "spec.parameters"
 ) -> list[str]:
     """Return what is wrong with the size of parameters, or nothing."""
-    size = len(json.dumps(parameters or {}, ensure_ascii=False, separators=(",", ":")).encode())
-    if size <= MAX_PARAMETERS_BYTES:
-        return []
-    return [
-        f"{field}: {size:,} bytes of JSON; at most {MAX_PARAMETERS_BYTES:,} are possible. "
-        "Put large inputs into a bucket and pass their address"
-    ]
+    return [str(problem) for problem in parameters_problems(parameters, field)]
 
 
 def tick_problem(run: FlowRun) -> list[str]:
