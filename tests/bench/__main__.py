@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import report, startup
+from tests.bench import report, startup, tables
 from tests.bench.build import FETCHER
 from tests.bench.cases import GROUPS, Cases
 from tests.bench.fetch import measure
@@ -50,7 +50,7 @@ def _print(
     header = {**report.header(options.room, options.fetcher), "rounds": str(repeats)}
     if options.document:
         lines = "".join(f"- {key}: {value}\n" for key, value in header.items())
-        report.insert(options.document, name, f"{lines}\n{table(True)}")
+        tables.insert(options.document, name, f"{lines}\n{table(True)}")
     print("".join(f"{key:9} {value}\n" for key, value in header.items()))
     print(table(False), end="")
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import hashlib
-import platform
 import subprocess
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench import clients
+from tests.bench import clients, tables
 from tests.bench.build import FETCHER
 from tests.bench.fetch import Measured
 from tests.bench.figures import Ratio, Result, Verdict, ratio
-from tests.bench.places import BenchError, sources
+from tests.bench.places import sources
 
 _HEAD = (
     "client", "wall s", "lowest-highest", "CPU s", "peak MiB", "received MB", "requests",
@@ -26,15 +24,9 @@ _GOALS = ("case", "goal", "measured", "pairs", "")
 
 def header(room: Path, fetcher: Path) -> dict[str, str]:
     """Where and when this was measured."""
-    model = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
-    memory = next(line for line in _lines("/proc/meminfo") if line.startswith("MemTotal"))
     return {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": f"{len(model)} cores ({model[0].partition(': ')[2]}), "
-        f"{int(memory.split()[1]) / (1 << 20):.0f} GiB, {platform.system()} {platform.release()}",
-        "load": " ".join(_lines("/proc/loadavg")[0].split()[:3]) + " at the end",
+        **tables.machine(),
         "trees on": _output("stat", "-f", "-c", "%T", str(room)),
-        "python": platform.python_version(),
         "git": _output("git", "--version").removeprefix("git version "),
         "fetcher": _revision(fetcher),
     }
@@ -42,17 +34,16 @@ def header(room: Path, fetcher: Path) -> dict[str, str]:
 
 def table(measured: list[Measured], *, markdown: bool) -> str:
     """Everything, for people."""
-    draw = _markdown if markdown else _plain
     mark = "### " if markdown else "== "
     parts = []
     for each in measured:
         trip = each.case.round_trip
         link = f", round trip {trip * 1000:.0f} ms" if trip else ""
         title = f"{mark}{each.case.name}: {each.case.title}{link}"
-        parts.append(title + "\n\n" + draw([_HEAD, *_rows(each)]))
+        parts.append(title + "\n\n" + tables.draw([_HEAD, *_rows(each)], markdown=markdown))
     goals = [_goal(each, verdict) for each in measured for verdict in each.verdicts]
     if goals:
-        parts.append(f"{mark}Goals\n\n" + draw([_GOALS, *goals]))
+        parts.append(f"{mark}Goals\n\n" + tables.draw([_GOALS, *goals], markdown=markdown))
     return "\n\n".join(parts) + "\n"
 
 
@@ -76,20 +67,6 @@ def document(measured: list[Measured], room: Path, fetcher: Path) -> dict[str, A
             for each in measured
         ],
     }
-
-
-def insert(file: Path, name: str, text: str) -> None:
-    """Replace what stands between the two marks of this name in a Markdown file.
-
-    Raises:
-        BenchError: They are not there.
-    """
-    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
-    before, found, rest = file.read_text().partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise BenchError(f"{file} has no {begin.strip()} with {end.strip()} after it")
-    file.write_text(f"{before}{begin}\n{text}\n{end}{after}")
 
 
 def _rows(each: Measured) -> list[tuple[str, ...]]:
@@ -116,7 +93,7 @@ def _row(result: Result, ours: Result) -> tuple[str, ...]:
 
 def _goal(each: Measured, verdict: Verdict) -> tuple[str, ...]:
     goal, measured = verdict.goal, verdict.measured
-    mark = "pass" if verdict.passed else "**miss**"
+    mark = "pass" if verdict.passed else tables.MISS
     if goal.peer is None:
         unit = 1 << 20
         return (
@@ -143,26 +120,6 @@ def _ratio(value: Ratio) -> str:
 
 def _seconds(value: float) -> str:
     return f"{value:.3f}" if value < 1 else f"{value:.2f}"
-
-
-def _plain(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ).replace("**miss**", "  MISS  ")
-
-
-def _markdown(rows: list[tuple[str, ...]]) -> str:
-    rule = ("---",) + ("---:",) * (len(rows[0]) - 1)
-    return "\n".join("| " + " | ".join(row) + " |" for row in (rows[0], rule, *rows[1:]))
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines()
 
 
 def _output(*command: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.bench import build, clients
+from tests.bench import build, clients, tables
 from tests.bench.clients import Job
 from tests.bench.places import BenchError
 from tests.bench.process import Command, timed
@@ -104,7 +104,9 @@ def layers(current: Path) -> int:
 def table(starts: list[Start], size: int, *, markdown: bool) -> str:
     """What was measured, beside the goals."""
     bare = starts[0].median
-    rows = [("", "ms", "lowest-highest", "beyond bare", "of the lowest", "goal", "")]
+    rows: list[tables.Row] = [
+        ("", "ms", "lowest-highest", "beyond bare", "of the lowest", "goal", "")
+    ]
     for start in starts:
         beyond = start.median - bare
         ours = start is not starts[0]
@@ -116,19 +118,13 @@ def table(starts: list[Start], size: int, *, markdown: bool) -> str:
                 f"{beyond * 1000:.1f}" if ours else "",
                 f"{(min(start.seconds) - min(starts[0].seconds)) * 1000:.1f}" if ours else "",
                 f"{GOAL * 1000:.0f}" if ours else "",
-                ("pass" if beyond <= GOAL else "**miss**") if ours else "",
+                ("pass" if beyond <= GOAL else tables.MISS) if ours else "",
             )
         )
     mark = "pass" if size <= LAYERS_GOAL else "MISS"
     sentence = f"Layers over the base image: {size / 1e6:.1f} MB compressed, "
     sentence += f"goal {LAYERS_GOAL / 1e6:.0f} MB: {mark}"
-    if markdown:
-        lines = ["| " + " | ".join(row) + " |" for row in rows]
-        lines.insert(1, "| --- |" + " ---: |" * (len(rows[0]) - 1))
-        return "\n".join(lines) + f"\n\n{sentence}\n"
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(lines).replace("**miss**", "  MISS  ") + f"\n\n{sentence}\n"
+    return f"{tables.draw(rows, markdown=markdown)}\n\n{sentence}\n"
 
 
 def _bare(room: Path, current: Path) -> float:
