@@ -66,10 +66,19 @@ Action = CreateRun | CreateJob | SuspendJob | CancelRun | DeleteRun | WriteStatu
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The writes to make, in order, and in how many seconds to decide anew (None: on a change)."""
+    """What to do about an object.
+
+    Attributes:
+        actions: The writes to make, in order.
+        requeue_after: In how many seconds to decide anew; None: on a change.
+        commits: Whether it cannot be taken back: it creates a run, or gives up a tick.
+        may_wait: Whether the writes only say how far a run is, so that they may wait for more.
+    """
 
     actions: tuple[Action, ...] = ()
     requeue_after: float | None = None
+    commits: bool = False
+    may_wait: bool = False
 
     @property
     def ends_run(self) -> bool:

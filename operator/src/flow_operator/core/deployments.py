@@ -83,6 +83,7 @@ def decide_deployment(
         schedules=turn.records(),
         problems=problems,
         active=active_names(deployment, plan.starts, runs),
+        started=plan.starts[-1].run_name(deployment) if plan.starts else None,
         refusal=refusal,
     )
     actions = turn.creations()
@@ -90,11 +91,23 @@ def decide_deployment(
     if status != raw.get("status"):
         actions.append(WriteStatus(status))
         actions += turn.news(problems)
+    may_wait = len(actions) == 1 and _is_progress(raw.get("status") or {}, status)
     expiry = None
     if not plan.starts and not refusal:  # once all is on record a name may be freed
         deletions, expiry = expired_runs(deployment, runs, now)
         actions += deletions
-    return Decision(tuple(actions), turn.look_again(expiry, refusal))
+    return Decision(
+        tuple(actions),
+        turn.look_again(expiry, refusal),
+        commits=bool(plan.starts or plan.skipped or any(due.missed for _, due in timed)),
+        may_wait=may_wait,
+    )
+
+
+def _is_progress(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Tell whether two statuses differ in nothing but how far the last run is."""
+    last = {"lastRun": new.get("lastRun")}
+    return "completionTime" not in (last["lastRun"] or {}) and old | last == new
 
 
 @dataclass(frozen=True, slots=True)

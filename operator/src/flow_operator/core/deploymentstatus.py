@@ -41,6 +41,7 @@ class Facts:
         schedules: What is known of each schedule.
         problems: What is wrong with schedules; the rest of the definition is in force.
         active: Names of the runs that may have Pods.
+        started: Name of the last run that is just to be created.
         refusal: Why the run that was just to be created was refused, if it was.
     """
 
@@ -48,6 +49,7 @@ class Facts:
     schedules: Sequence[ScheduleStatus] = field(default_factory=tuple)
     problems: Sequence[str] = field(default_factory=tuple)
     active: Sequence[str] = field(default_factory=tuple)
+    started: str | None = None
     refusal: Refusal | None = None
 
 
@@ -64,7 +66,7 @@ def make_status(
         "conditions": conditions,
         "source": deployment.spec.source.summary(),
         "last_trigger": facts.trigger,
-        "last_run": _last_run(old.last_run, runs),
+        "last_run": _last_run(old.last_run, runs, facts.started),
         "schedule": summary_of(deployment),
         "last_schedule_time": max(
             (
@@ -114,7 +116,9 @@ def _created(run: FlowRun) -> datetime:
     return run.metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC)
 
 
-def _last_run(known: LastRun | None, runs: list[FlowRun]) -> LastRun | None:
+def _last_run(known: LastRun | None, runs: list[FlowRun], started: str | None) -> LastRun | None:
+    if started and all(run.metadata.name != started for run in runs):
+        return LastRun(name=started, phase=Phase.PENDING)
     newest = max(runs, key=lambda run: (_created(run), run.metadata.name), default=None)
     if newest is None:
         return known

@@ -1,5 +1,6 @@
 """The status of a FlowRun at each turn of its life, with the Events that go with it."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -89,7 +90,8 @@ def progress(
         events.append(_normal(run, "JobCreated", f"Created Job {attempt.job_name}", attempt.number))
     if problem and problem.reason not in _SAID_AT_THE_END and not _said(run, problem.reason):
         events.append(_warning(run, problem.reason, problem.message, attempt.number))
-    return _decide(run, status, events, requeue_after, before)
+    decision = _decide(run, status, events, requeue_after, before)
+    return replace(decision, may_wait=bool(decision.actions) and not before and problem is None)
 
 
 def retry(

@@ -17,8 +17,9 @@ from flow_operator.shell.keys import Key
 from flow_operator.shell.liveness import Liveness
 from flow_operator.shell.queue import WorkQueue
 from flow_operator.shell.reconciler import Reconciler
-from flow_operator.shell.resync import resync
 from flow_operator.shell.room import Room
+from flow_operator.shell.store import Store
+from flow_operator.shell.sync import load, resync
 from flow_operator.shell.watching import WatchingStoppedError, watch
 
 logger = logging.getLogger(__name__)
@@ -60,12 +61,14 @@ class _Operator:
         self._liveness = Liveness(
             resource.path(scope) for resource in WATCHED for scope in config.scopes
         )
-        self._room = Room(self._cluster, config.settings, config.scopes, self._enqueue)
+        self._store = Store(self._enqueue)
+        room = Room(self._store, config.settings, self._enqueue)
         self.queue = WorkQueue[Key](
-            Reconciler(self._cluster, config.settings, self._room),
+            Reconciler(self._cluster, self._store, config.settings, room),
             workers=config.workers,
             expected=(ClusterError,),
         )
+        self._loaded = asyncio.Event()
         self._health = Health(self._cluster, self._liveness, self.queue.longest_run)
 
     async def run(self) -> None:
@@ -83,10 +86,18 @@ class _Operator:
 
     def _parts(self) -> list[Coroutine[Any, Any, None]]:
         return [
-            self.queue.run(),
-            resync(self._cluster, self._config.scopes, self._enqueue),
+            self._work(),
             self._watch(),
         ]
+
+    async def _work(self) -> None:
+        """Decide nothing before everything is known; then work, and check it now and then."""
+        await self._loaded.wait()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.queue.run())
+            group.create_task(
+                resync(self._cluster, self._config.scopes, self._store, self._enqueue)
+            )
 
     async def _watch(self) -> None:
         """Watch for ever; begin again when the watches end, once nothing is missing."""
@@ -94,13 +105,22 @@ class _Operator:
             await self._wait_for_cluster()
             self._liveness.restart()
             try:
-                await watch(
-                    self._connection, self._config.namespaces, self._enqueue, self._liveness
-                )
+                await self._load()
+                await watch(self._connection, self._config.namespaces, self._store, self._liveness)
             except WatchingStoppedError as error:
                 logger.error("Watching stopped, and begins again: %s", error)
                 self._health.waiting_for = [f"watching stopped: {error}"]
                 await asyncio.sleep(1.0)
+
+    async def _load(self) -> None:
+        """Fill the store, once in the life of the process."""
+        if self._loaded.is_set():
+            return
+        try:
+            await load(self._cluster, self._config.scopes, self._store)
+        except ClusterError as error:
+            raise WatchingStoppedError(f"before it began: {error}") from error
+        self._loaded.set()
 
     async def _wait_for_cluster(self) -> None:
         """Return when all that the operator needs is there; say what is not, once."""

@@ -30,7 +30,8 @@ from flow_operator.shell.errors import (
     NotFoundError,
     UnavailableError,
 )
-from flow_operator.shell.observe import controller_uid
+from flow_operator.shell.records import controller_uid
+from flow_operator.shell.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +40,16 @@ _MAX_NOTE = 1024
 
 
 async def apply(
-    cluster: Cluster, resource: Resource, read: dict[str, Any], actions: tuple[Action, ...]
+    cluster: Cluster,
+    store: Store,
+    resource: Resource,
+    read: dict[str, Any],
+    actions: tuple[Action, ...],
 ) -> Refusal | None:
     """Carry out the actions about an object that was read, up to the first create that is refused.
 
-    Every action may have happened already, by this process before it was killed or by another
-    one: then it counts as done.
+    The store takes note of what the API server answers. Every action may have happened already,
+    by this process before it was killed or by another one: then it counts as done.
 
     Returns:
         Why the create was refused; None when all is done.
@@ -58,27 +63,30 @@ async def apply(
     for action in actions:
         match action:
             case CreateRun(manifest):
-                refusal = await _create(cluster, FLOW_RUNS, manifest)
+                refusal = await _create(cluster, store, FLOW_RUNS, manifest)
             case CreateJob(manifest):
-                refusal = await _create(cluster, JOBS, manifest)
+                refusal = await _create(cluster, store, JOBS, manifest)
             case _:
                 refusal = None
-                await _write(cluster, resource, read, action)
+                await _write(cluster, store, resource, read, action)
         if refusal:
             return refusal
     return None
 
 
-async def _create(cluster: Cluster, resource: Resource, manifest: dict[str, Any]) -> Refusal | None:
+async def _create(
+    cluster: Cluster, store: Store, resource: Resource, manifest: dict[str, Any]
+) -> Refusal | None:
     """Create an object. One of that name that has the same controller counts as created."""
     name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
     try:
-        await cluster.create(resource, manifest)
+        store.wrote(resource, await cluster.create(resource, manifest))
     except AlreadyExistsError:
         there = await cluster.find(resource, namespace, name)
         if there is None:
             raise UnavailableError(f"{resource.kind} {name} was there and is gone") from None
         if controller_uid(there) == controller_uid(manifest):
+            store.saw(resource, there)
             return None
         owner = _owner_of(there)
         message = f"{resource.kind} {name} exists already and belongs to {owner}; remove it"
@@ -94,18 +102,19 @@ async def _create(cluster: Cluster, resource: Resource, manifest: dict[str, Any]
 
 
 async def _write(
-    cluster: Cluster, resource: Resource, read: dict[str, Any], action: Action
+    cluster: Cluster, store: Store, resource: Resource, read: dict[str, Any], action: Action
 ) -> None:
     namespace = read["metadata"]["namespace"]
     match action:
         case WriteStatus(status):
             try:
-                await cluster.replace_status(resource, read, status)
+                store.wrote(resource, await cluster.replace_status(resource, read, status))
             except NotFoundError as error:
                 raise ConflictError(str(error)) from error
         case SuspendJob(name, uid):
             try:
-                await cluster.patch(JOBS, namespace, name, uid, {"spec": {"suspend": True}})
+                stop = {"spec": {"suspend": True}}
+                store.wrote(JOBS, await cluster.patch(JOBS, namespace, name, uid, stop))
             except (NotFoundError, ConflictError):
                 logger.debug("Job %s/%s is gone already", namespace, name)
         case CancelRun(name, uid, newer):
@@ -114,7 +123,7 @@ async def _write(
                 "spec": {"cancel": True},
             }
             try:
-                await cluster.patch(FLOW_RUNS, namespace, name, uid, change)
+                store.wrote(FLOW_RUNS, await cluster.patch(FLOW_RUNS, namespace, name, uid, change))
             except (NotFoundError, ConflictError):
                 logger.debug("FlowRun %s/%s is gone already", namespace, name)
         case DeleteRun(name, uid):

@@ -9,6 +9,7 @@ every write may have happened although its answer was lost is what the decisions
 import asyncio
 import json
 import random
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +25,8 @@ _CHUNK = 500
 _TRIES = 4
 _FIRST_DELAY = 0.1
 _LONGEST_WAIT = 10.0
+_JSON = "application/json"
+_ONLY_METADATA = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 
 Manifest = dict[str, Any]
@@ -94,20 +97,40 @@ class Cluster:
     ) -> list[Manifest]:
         """Return all objects of a namespace, or of the cluster, that the selectors select.
 
-        They are read in chunks. A list that expires in between fails as `NotFoundError`.
+        A list that expires in between fails as `NotFoundError`.
+        """
+        pages = self.pages(resource, namespace, labels=labels, fields=fields)
+        return [item async for page in pages for item in page["items"]]
+
+    async def pages(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+        only_metadata: bool = False,
+    ) -> AsyncIterator[Manifest]:
+        """Yield the same in lists of at most 500, all of them of one resourceVersion.
+
+        Args:
+            resource: The kind.
+            namespace: Where; None: everywhere.
+            labels: A label selector.
+            fields: A field selector.
+            only_metadata: Whether to leave out all but the metadata.
         """
         query = {"limit": str(_CHUNK)}
         if labels:
             query["labelSelector"] = labels
         if fields:
             query["fieldSelector"] = fields
-        found: list[Manifest] = []
         while True:
-            answer = await self.read(resource.path(namespace), query)
-            found += answer.get("items") or []
-            token = answer.get("metadata", {}).get("continue")
+            page = await self.read(resource.path(namespace), query, only_metadata=only_metadata)
+            yield page | {"items": page.get("items") or []}
+            token = page.get("metadata", {}).get("continue")
             if not token:
-                return found
+                return
             query["continue"] = token
 
     async def create(self, resource: Resource, manifest: Manifest) -> Manifest:
@@ -121,8 +144,10 @@ class Cluster:
         path = resource.path(manifest["metadata"]["namespace"])
         return await self._send("POST", path, manifest, query={"fieldValidation": "Strict"})
 
-    async def replace_status(self, resource: Resource, read: Manifest, status: Manifest) -> None:
-        """Replace the status of an object, unless it has changed since it was read.
+    async def replace_status(
+        self, resource: Resource, read: Manifest, status: Manifest
+    ) -> Manifest:
+        """Replace the status of an object, unless it has changed since it was read; return it.
 
         Only the status is sent: the server takes nothing else from this request.
 
@@ -137,19 +162,20 @@ class Cluster:
             "metadata": meta | {"uid": read["metadata"]["uid"]},
             "status": status,
         }
-        await self._send("PUT", resource.path(meta["namespace"], meta["name"]) + "/status", body)
+        path = resource.path(meta["namespace"], meta["name"]) + "/status"
+        return await self._send("PUT", path, body)
 
     async def patch(
         self, resource: Resource, namespace: str, name: str, uid: str, change: Manifest
-    ) -> None:
-        """Merge a change into the object of that UID.
+    ) -> Manifest:
+        """Merge a change into the object of that UID; return it.
 
         Raises:
             ConflictError: The object of that name is another one by now.
             NotFoundError: It is gone.
         """
         body = {**change, "metadata": {**change.get("metadata", {}), "uid": uid}}
-        await self._send(
+        return await self._send(
             "PATCH",
             resource.path(namespace, name),
             body,
@@ -184,16 +210,19 @@ class Cluster:
         answer = await self._send("POST", path, review)
         return bool(answer.get("status", {}).get("allowed"))
 
-    async def read(self, path: str, query: dict[str, str] | None = None) -> Manifest:
+    async def read(
+        self, path: str, query: dict[str, str] | None = None, *, only_metadata: bool = False
+    ) -> Manifest:
         """Return what the server has at a path; it is asked again when it or the network fails."""
+        accept = _ONLY_METADATA if only_metadata else _JSON
         delay = _FIRST_DELAY
         for _ in range(_TRIES - 1):
             try:
-                return await self._send("GET", path, query=query)
+                return await self._send("GET", path, query=query, accept=accept)
             except UnavailableError:
                 await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
                 delay *= 2
-        return await self._send("GET", path, query=query)
+        return await self._send("GET", path, query=query, accept=accept)
 
     async def _send(
         self,
@@ -202,17 +231,21 @@ class Cluster:
         body: Manifest | None = None,
         *,
         query: dict[str, str] | None = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> Manifest:
         """Make one request, again only when the server said 429 and for how long to wait."""
+        headers = {"Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = content_type
         for _ in range(_TRIES - 1):
             try:
-                return await self._send_once(method, path, body, query, content_type)
+                return await self._send_once(method, path, body, query, headers)
             except UnavailableError as error:
                 if error.retry_after is None or error.retry_after > _LONGEST_WAIT:
                     raise
                 await asyncio.sleep(error.retry_after + random.uniform(0, 0.5))  # noqa: S311
-        return await self._send_once(method, path, body, query, content_type)
+        return await self._send_once(method, path, body, query, headers)
 
     async def _send_once(
         self,
@@ -220,12 +253,10 @@ class Cluster:
         path: str,
         body: Manifest | None,
         query: dict[str, str] | None,
-        content_type: str,
+        headers: dict[str, str],
     ) -> Manifest:
-        headers = {"Accept": "application/json"}
         data = None
         if body is not None:
-            headers["Content-Type"] = content_type
             data = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
         try:
             async with self._session.request(

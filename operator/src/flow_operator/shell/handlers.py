@@ -1,4 +1,4 @@
-"""What kopf is told: which objects to watch, and to say which keys to look at.
+"""What kopf is told: which objects to watch, and to show what it sees of them.
 
 kopf writes nothing: `on.event` handlers need no annotation and no finalizer, and posting and
 peering are off. It swallows their errors, so they are one line that cannot fail.
@@ -9,21 +9,25 @@ from typing import Any
 
 import kopf
 
-from flow_operator.core import names
-from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Resource
-from flow_operator.shell.keys import keys_of_child, keys_of_deployment, keys_of_run
+from flow_operator.shell.cluster import (
+    FLOW_DEPLOYMENTS,
+    FLOW_RUNS,
+    JOBS,
+    PODS,
+    WATCHED,
+    Resource,
+)
+from flow_operator.shell.sync import labels_of
 
-Enqueue = Callable[..., None]
-"""Takes any number of keys."""
+Show = Callable[[Resource, kopf.RawEvent], None]
+"""Takes what was seen of an object."""
 
 Connect = Callable[[], kopf.AiohttpSession]
 """Opens a session for watching."""
 
-_OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGER}"
 
-
-def make_registry(enqueue: Enqueue, connect: Connect) -> kopf.OperatorRegistry:
-    """Return what kopf is to do: log in, watch four kinds, and pass their keys on."""
+def make_registry(show: Show, connect: Connect) -> kopf.OperatorRegistry:
+    """Return what kopf is to do: log in, watch four kinds, and show what it sees."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -31,20 +35,20 @@ def make_registry(enqueue: Enqueue, connect: Connect) -> kopf.OperatorRegistry:
         return connect()
 
     @kopf.on.event(*_selector(FLOW_DEPLOYMENTS), registry=registry)
-    async def flowdeployment(body: kopf.Body, **_: Any) -> None:
-        enqueue(*keys_of_deployment(body))
+    async def flowdeployment(event: kopf.RawEvent, **_: Any) -> None:
+        show(FLOW_DEPLOYMENTS, event)
 
     @kopf.on.event(*_selector(FLOW_RUNS), registry=registry)
-    async def flowrun(body: kopf.Body, **_: Any) -> None:
-        enqueue(*keys_of_run(body))
+    async def flowrun(event: kopf.RawEvent, **_: Any) -> None:
+        show(FLOW_RUNS, event)
 
     @kopf.on.event(*_selector(JOBS), registry=registry)
-    async def job(body: kopf.Body, **_: Any) -> None:
-        enqueue(*keys_of_child(body))
+    async def job(event: kopf.RawEvent, **_: Any) -> None:
+        show(JOBS, event)
 
     @kopf.on.event(*_selector(PODS), registry=registry)
-    async def pod(body: kopf.Body, **_: Any) -> None:
-        enqueue(*keys_of_child(body))
+    async def pod(event: kopf.RawEvent, **_: Any) -> None:
+        show(PODS, event)
 
     return registry
 
@@ -68,6 +72,7 @@ def make_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 240
     settings.watching.client_timeout = 270
     settings.watching.chunk_size = 500
-    for resource in (JOBS, PODS):
-        settings.watching.label_selectors[_selector(resource)] = _OURS
+    for resource in WATCHED:
+        if selector := labels_of(resource):
+            settings.watching.label_selectors[_selector(resource)] = selector
     return settings

@@ -1,7 +1,13 @@
-"""What a decision is made on, read from the API server at that moment; no cache is trusted."""
+"""What a decision is made on: what the store has, confirmed by a read where that matters.
+
+The store may lag behind the API server. A status that is written on what it has is refused there
+if the object has changed since. But a create is not, and what was skipped is not made up for: so
+before these the object is read, unless this process itself wrote it a moment ago. Nor is anything
+concluded from what the store does not have.
+"""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,13 +16,20 @@ from pydantic import ValidationError
 from flow_operator.api.v1alpha1 import FlowRun
 from flow_operator.core import names
 from flow_operator.core.runs import RunView
-from flow_operator.core.runstate import current_attempt, is_finished, is_started
+from flow_operator.core.runstate import current_attempt, is_finished, is_started, last_attempt
 from flow_operator.shell.cluster import EVENTS, FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Cluster
 from flow_operator.shell.keys import Key
+from flow_operator.shell.records import controller_uid
+from flow_operator.shell.store import Store
 
 logger = logging.getLogger(__name__)
 
-_POD_IS_LATE = timedelta(seconds=5)
+POD_IS_LATE = timedelta(seconds=5)
+"""How old a Job is before its lack of a Pod is looked into."""
+
+_JUST_WRITTEN = 2.0
+"""For how many seconds nobody else can have written what this process wrote: less than is left of
+a Lease at a write."""
 
 RUNS_OF_DEPLOYMENT = "spec.deploymentRef.name"
 """The field of a FlowRun that the CRD makes selectable."""
@@ -35,64 +48,123 @@ class DeploymentView:
     runs: list[FlowRun]
 
 
-async def observe_deployment(cluster: Cluster, key: Key) -> DeploymentView | None:
-    """Return a deployment and its runs, in two reads; None when it is gone, after one."""
-    raw = await cluster.find(FLOW_DEPLOYMENTS, key.namespace, key.name)
-    if raw is None:
-        return None
-    manifests = await cluster.list(
-        FLOW_RUNS, key.namespace, fields=f"{RUNS_OF_DEPLOYMENT}={key.name}"
-    )
-    return DeploymentView(raw, [run for item in manifests if (run := _parse(item))])
+class Observer:
+    """Looks at deployments and runs."""
+
+    def __init__(self, cluster: Cluster, store: Store) -> None:
+        self._cluster = cluster
+        self._store = store
+
+    def deployment(self, key: Key) -> DeploymentView | None:
+        """Return a deployment and its runs; None when there is none. Reads nothing."""
+        raw = self._store.get(FLOW_DEPLOYMENTS, key.namespace, key.name)
+        if raw is None:
+            return None
+        return DeploymentView(raw, self._runs(key))
+
+    async def confirm_deployment(self, key: Key, *, runs: bool) -> DeploymentView | None:
+        """Read a deployment, and its runs if the decision is about them, too."""
+        raw = await self._read(FLOW_DEPLOYMENTS, key.namespace, key.name)
+        if raw is None:
+            return None
+        if not runs:
+            return DeploymentView(raw, self._runs(key))
+        manifests = await self._cluster.list(
+            FLOW_RUNS, key.namespace, fields=f"{RUNS_OF_DEPLOYMENT}={key.name}"
+        )
+        for manifest in manifests:
+            self._store.saw(FLOW_RUNS, manifest)
+        return DeploymentView(raw, [run for item in manifests if (run := _parse(item))])
+
+    async def run(self, key: Key) -> RunView | None:
+        """Return a run and what it stands on; None when there is none.
+
+        Reads nothing as a rule. A deployment or a Job that the store does not have is looked for;
+        so are the Pods of a Job that should have one, or had one that did not say how it ended, and
+        the Events that tell why there is none.
+        """
+        raw = self._store.get(FLOW_RUNS, key.namespace, key.name)
+        return None if raw is None else await self._stands_on(raw)
+
+    async def confirm_run(self, key: Key, view: RunView) -> RunView | None:
+        """Read a run, unless this process wrote it just now."""
+        if self._store.since_written(view.raw["metadata"]["uid"]) < _JUST_WRITTEN:
+            return view
+        raw = await self._read(FLOW_RUNS, key.namespace, key.name)
+        if raw is None:
+            return None
+        return replace(await self._stands_on(raw), held=view.held)
+
+    async def refresh(self, key: Key) -> None:
+        """Read an object, for the store has something older."""
+        resource = FLOW_DEPLOYMENTS if key.kind == FLOW_DEPLOYMENTS.kind else FLOW_RUNS
+        await self._read(resource, key.namespace, key.name)
+
+    async def _stands_on(self, raw: dict[str, Any]) -> RunView:
+        namespace = raw["metadata"]["namespace"]
+        run = _parse(raw)
+        if run is None or is_finished(run) or run.metadata.deletion_timestamp:
+            return RunView(raw)
+        if not is_started(run):  # no Job is made before the snapshot is written and the run let go
+            name = run.spec.deployment_ref.name
+            deployment = self._store.get(FLOW_DEPLOYMENTS, namespace, name)
+            return RunView(raw, deployment or await self._read(FLOW_DEPLOYMENTS, namespace, name))
+        job = await self._job(run)
+        if job is None:
+            return RunView(raw)
+        uid = job["metadata"]["uid"]
+        pods = self._store.group(PODS, namespace, uid)
+        missing = not pods and should_have_a_pod(job)
+        if missing or _pods_are_over(job, pods):
+            labels = f"{names.LABEL_RUN_UID}={run.metadata.uid}"
+            pods = await self._cluster.list(PODS, namespace, labels=labels)
+            for pod in pods:
+                self._store.saw(PODS, pod)
+            pods = [pod for pod in pods if controller_uid(pod) == uid]
+        events: list[dict[str, Any]] = []
+        if not pods and missing:
+            fields = f"involvedObject.uid={uid},reason=FailedCreate"
+            events = await self._cluster.list(EVENTS, namespace, fields=fields)
+        return RunView(raw, job=job, pods=pods, events=events)
+
+    async def _job(self, run: FlowRun) -> dict[str, Any] | None:
+        """Return the Job of the current attempt; one that is on record is looked for."""
+        meta, number = run.metadata, current_attempt(run)
+        name = names.job_name(meta.name, meta.uid, number)
+        job = self._store.get(JOBS, meta.namespace, name)
+        if job is None and (last := last_attempt(run)) and last.number == number:
+            job = await self._read(JOBS, meta.namespace, name)
+        return job if job and controller_uid(job) == meta.uid else None
+
+    async def _read(self, resource: Any, namespace: str, name: str) -> dict[str, Any] | None:
+        found = await self._cluster.find(resource, namespace, name)
+        if found is None:
+            self._store.gone(resource, namespace, name)
+        else:
+            self._store.saw(resource, found)
+        return found
+
+    def _runs(self, key: Key) -> list[FlowRun]:
+        manifests = self._store.group(FLOW_RUNS, key.namespace, key.name)
+        return [run for item in manifests if (run := _parse(item))]
 
 
-async def observe_run(cluster: Cluster, key: Key) -> RunView | None:
-    """Return a run and what it stands on; None when it is gone.
-
-    Reads: one of a run that has ended; two of one that is new (its deployment), or that has no
-    Job yet; three of one that has (the Job and its Pods), and one more while the Job has no Pod
-    though it should (the Events that say why).
-    """
-    raw = await cluster.find(FLOW_RUNS, key.namespace, key.name)
-    if raw is None:
-        return None
-    run = _parse(raw)
-    if run is None or is_finished(run) or run.metadata.deletion_timestamp:
-        return RunView(raw)
-    if not is_started(run):  # no Job is made before the snapshot is written and the run let go
-        name = run.spec.deployment_ref.name
-        return RunView(raw, await cluster.find(FLOW_DEPLOYMENTS, key.namespace, name))
-    attempt = current_attempt(run)
-    job = await cluster.find(
-        JOBS, key.namespace, names.job_name(key.name, run.metadata.uid, attempt)
-    )
-    if job is None or controller_uid(job) != run.metadata.uid:
-        return RunView(raw)
-    labels = f"{names.LABEL_RUN_UID}={run.metadata.uid},{names.LABEL_ATTEMPT}={attempt}"
-    pods = await cluster.list(PODS, key.namespace, labels=labels)
-    uid = job["metadata"]["uid"]
-    pods = [pod for pod in pods if controller_uid(pod) == uid]
-    events: list[dict[str, Any]] = []
-    if not pods and _should_have_a_pod(job):
-        fields = f"involvedObject.uid={uid},reason=FailedCreate"
-        events = await cluster.list(EVENTS, key.namespace, fields=fields)
-    return RunView(raw, job=job, pods=pods, events=events)
-
-
-def _should_have_a_pod(job: dict[str, Any]) -> bool:
+def should_have_a_pod(job: dict[str, Any]) -> bool:
     """Tell whether a Job is old enough for its lack of a Pod to be a problem."""
     if job["spec"].get("suspend") or (job.get("status") or {}).get("conditions"):
         return False
     created = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
-    return datetime.now(UTC) - created > _POD_IS_LATE
+    return datetime.now(UTC) - created > POD_IS_LATE
 
 
-def controller_uid(manifest: dict[str, Any]) -> str | None:
-    """Return the UID of the object that controls this one."""
-    for owner in manifest["metadata"].get("ownerReferences") or []:
-        if owner.get("controller"):
-            return str(owner.get("uid"))
-    return None
+def _pods_are_over(job: dict[str, Any], pods: list[dict[str, Any]]) -> bool:
+    """Tell whether the Job has ended, or is stopped, and no Pod that is known has."""
+    conditions = (job.get("status") or {}).get("conditions") or []
+    ended = any(condition.get("status") == "True" for condition in conditions)
+    if not ended and not job["spec"].get("suspend"):
+        return False
+    phases = {(pod.get("status") or {}).get("phase") for pod in pods}
+    return not phases & {"Succeeded", "Failed"}
 
 
 def _parse(manifest: dict[str, Any]) -> FlowRun | None:

@@ -1,46 +1,71 @@
-"""One level-based reconcile: read what is there, decide, write what is missing.
+"""One level-based reconcile: look at what is there, decide, write what is missing.
 
-A run that succeeds at its first attempt costs 15 writes. Two creates make it (FlowRun, Job). The
-status of the FlowRun is written five times (taken up, Job created, fetching, running, ended), and
-so is the deployment's (the trigger, then the run as pending, fetching, running, ended). Three are
-Events (FlowRun created, Job created, ended). Changes that come together are written together.
+A run that succeeds at its first attempt costs at most 15 writes. Two creates make it (FlowRun,
+Job). The status of the FlowRun is written up to five times (taken up, Job created, fetching,
+running, ended), and so is the deployment's (the trigger, then the run as pending, fetching,
+running, ended). Three are Events (FlowRun created, Job created, ended). Changes that come together
+are written together, and what only says how far a run is waits until the last write is
+`PROGRESS_SECONDS` ago: a run that takes no longer than that costs 9.
 
-Reads, each time something changes: two for a deployment; for a run one when it has ended, two
-before its Job exists, three from then on. About forty for a whole run; nothing at rest.
+It costs one read: the deployment's, before the FlowRun is created.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from flow_operator.core.decision import CreateJob, Decision
 from flow_operator.core.deployments import decide_deployment
-from flow_operator.core.runs import decide_run, may_start
+from flow_operator.core.runs import RunView, decide_run, may_start
 from flow_operator.core.settings import Settings
 from flow_operator.shell.apply import apply
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, Cluster
 from flow_operator.shell.errors import ConflictError, NamespaceGoneError
 from flow_operator.shell.keys import Key
-from flow_operator.shell.observe import observe_deployment, observe_run
+from flow_operator.shell.observe import POD_IS_LATE, DeploymentView, Observer, should_have_a_pod
 from flow_operator.shell.room import Room
+from flow_operator.shell.store import Store
 
 logger = logging.getLogger(__name__)
 
-_LOOK_AFTER_CREATE = 10.0
-"""Seconds after which a new Job is looked at, should the watch not have reported it by then."""
+PROGRESS_SECONDS = 1.0
+"""How long a write that only says how far a run is waits after the one before it."""
+
+_LOOK_FOR_POD = 30.0
 
 
 class Reconciler:
     """Brings one FlowDeployment or FlowRun closer to what it should be.
 
     But for who has room, it keeps nothing between two calls: whatever happened before, and whoever
-    did it, the next call starts from what the API server has.
+    did it, the next call starts from what there is.
+
+    Args:
+        cluster: Where to write.
+        store: What there is; takes what was written.
+        settings: The administrator's settings.
+        room: Tells whether the operator as a whole has room for a run.
+        leads: Whether this process may write. While it may not, it decides all the same, and
+            remembers what there would have been to do.
     """
 
-    def __init__(self, cluster: Cluster, settings: Settings, room: Room) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: Store,
+        settings: Settings,
+        room: Room,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._cluster = cluster
+        self._store = store
         self._settings = settings
         self._room = room
+        self._leads = leads
+        self._observer = Observer(cluster, store)
+        self._left: dict[Key, None] = {}
 
     async def __call__(self, key: Key) -> float | None:
         """Look at an object once.
@@ -51,52 +76,105 @@ class Reconciler:
         Raises:
             ClusterError: The API server did not do its part. Try again later.
         """
+        self._left.pop(key, None)
         try:
             if key.kind == FLOW_DEPLOYMENTS.kind:
                 return await self._deployment(key)
             return await self._run(key)
         except ConflictError:
+            await self._observer.refresh(key)
             return 0.0  # it changed or went away meanwhile: look at what is there now
         except NamespaceGoneError as error:
             logger.debug("%s: %s", key, error)
             return None
 
+    def take_over(self) -> list[Key]:
+        """Return what there was to do while this process did not lead, oldest first."""
+        self._room.forget()
+        left, self._left = list(self._left), {}
+        return left
+
     async def _deployment(self, key: Key) -> float | None:
-        view = await observe_deployment(self._cluster, key)
+        view = self._observer.deployment(key)
         if view is None:
             return None
         now = _now()
         decision = decide_deployment(view.raw, view.runs, now)
-        refusal = await apply(self._cluster, FLOW_DEPLOYMENTS, view.raw, decision.actions)
+        if not self._leads():
+            return self._leave(key, decision, now)
+        if decision.commits:
+            confirmed = await self._observer.confirm_deployment(key, runs=_counts(view))
+            if confirmed is None:
+                return None
+            view = confirmed
+            decision = decide_deployment(view.raw, view.runs, now)
+        if wait := self._too_soon(view.raw, decision):
+            return wait
+        refusal = await apply(
+            self._cluster, self._store, FLOW_DEPLOYMENTS, view.raw, decision.actions
+        )
         if refusal:
             decision = decide_deployment(view.raw, view.runs, now, refusal)
-            await apply(self._cluster, FLOW_DEPLOYMENTS, view.raw, decision.actions)
+            await apply(self._cluster, self._store, FLOW_DEPLOYMENTS, view.raw, decision.actions)
         return _seconds_left(decision.requeue_after, now)
 
     async def _run(self, key: Key) -> float | None:
-        view = await observe_run(self._cluster, key)
+        view = await self._observer.run(key)
         if view is None:
             self._room.over(key)
             return None
-        if may_start(view):
-            view = replace(view, held=await self._room.ask(view.raw))
+        leads = self._leads()
+        if leads and may_start(view):
+            view = replace(view, held=self._room.ask(view.raw))
         now = _now()
         decision = decide_run(view, now, self._settings)
-        refusal = await apply(self._cluster, FLOW_RUNS, view.raw, decision.actions)
+        if not leads:
+            return self._leave(key, decision, now)
+        if any(isinstance(action, CreateJob) for action in decision.actions):
+            confirmed = await self._observer.confirm_run(key, view)
+            if confirmed is None:
+                return 0.0
+            view = confirmed
+            decision = decide_run(view, now, self._settings)
+        if wait := self._too_soon(view.raw, decision):
+            return wait
+        refusal = await apply(self._cluster, self._store, FLOW_RUNS, view.raw, decision.actions)
         if refusal:
             decision = decide_run(view, now, self._settings, refusal)
-            await apply(self._cluster, FLOW_RUNS, view.raw, decision.actions)
+            await apply(self._cluster, self._store, FLOW_RUNS, view.raw, decision.actions)
         if decision.ends_run:
             self._room.over(key)
-        return _seconds_left(_look_again(decision), now)
+        return _seconds_left(_earliest(decision.requeue_after, _until_pod(view)), now)
+
+    def _leave(self, key: Key, decision: Decision, now: datetime) -> float | None:
+        if decision.actions:
+            self._left[key] = None
+            return None
+        return _seconds_left(decision.requeue_after, now)
+
+    def _too_soon(self, raw: dict[str, Any], decision: Decision) -> float | None:
+        """Return how long to wait with a write that only says how far a run is."""
+        if not decision.may_wait:
+            return None
+        left = PROGRESS_SECONDS - self._store.since_written(raw["metadata"]["uid"])
+        return left if left > 0 else None
 
 
-def _look_again(decision: Decision) -> float | None:
-    if decision.requeue_after is None and any(
-        isinstance(action, CreateJob) for action in decision.actions
-    ):
-        return _LOOK_AFTER_CREATE
-    return decision.requeue_after
+def _counts(view: DeploymentView) -> bool:
+    """Tell whether what becomes of a tick depends on the other runs."""
+    policy = view.raw["spec"].get("concurrencyPolicy", "Allow")
+    return policy != "Allow" and any(run.status.completion_time is None for run in view.runs)
+
+
+def _until_pod(view: RunView) -> float | None:
+    """Return when to look for what keeps a Job from having a Pod, for no watch tells."""
+    if view.job is None or view.pods:
+        return None
+    return _LOOK_FOR_POD if should_have_a_pod(view.job) else POD_IS_LATE.total_seconds() + 1.0
+
+
+def _earliest(*waits: float | None) -> float | None:
+    return min((wait for wait in waits if wait is not None), default=None)
 
 
 def _seconds_left(after: float | None, now: datetime) -> float | None:

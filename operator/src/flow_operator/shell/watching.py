@@ -14,9 +14,12 @@ from typing import Any, cast
 import aiohttp
 import kopf
 
+from flow_operator.shell.cluster import Resource
 from flow_operator.shell.connection import Connection
-from flow_operator.shell.handlers import Enqueue, make_registry, make_settings
+from flow_operator.shell.handlers import Show, make_registry, make_settings
 from flow_operator.shell.liveness import Liveness
+from flow_operator.shell.records import record_of
+from flow_operator.shell.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +34,7 @@ class WatchingStoppedError(Exception):
 async def watch(
     connection: Connection,
     namespaces: Collection[str],
-    enqueue: Enqueue,
+    store: Store,
     liveness: Liveness,
 ) -> None:
     """Watch until cancelled.
@@ -39,7 +42,7 @@ async def watch(
     Args:
         connection: Where to.
         namespaces: Which to watch; none: all.
-        enqueue: Takes the keys that events are about; called in this loop.
+        store: Takes what is seen; called in this loop.
         liveness: Takes the signs of life of the watches.
 
     Raises:
@@ -52,11 +55,12 @@ async def watch(
         with contextlib.suppress(asyncio.InvalidStateError):
             ended.set_result(why)
 
-    def pass_on(*keys: Any) -> None:
+    def show(resource: Resource, event: kopf.RawEvent) -> None:
+        note = store.drop if event["type"] == "DELETED" else store.take
         with contextlib.suppress(RuntimeError):  # the process is ending
-            loop.call_soon_threadsafe(enqueue, *keys)
+            loop.call_soon_threadsafe(note, *record_of(resource, event["object"]))
 
-    watcher = _Watcher(connection, namespaces, pass_on, liveness)
+    watcher = _Watcher(connection, namespaces, show, liveness)
 
     def work() -> None:
         try:
@@ -81,12 +85,12 @@ class _Watcher:
         self,
         connection: Connection,
         namespaces: Collection[str],
-        enqueue: Enqueue,
+        show: Show,
         liveness: Liveness,
     ) -> None:
         self._connection = connection
         self._namespaces = namespaces
-        self._enqueue = enqueue
+        self._show = show
         self._liveness = liveness
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_mind_not)
@@ -108,7 +112,7 @@ class _Watcher:
 
     async def _watch(self) -> str:
         tasks = await kopf.spawn_tasks(
-            registry=make_registry(self._enqueue, self._connect),
+            registry=make_registry(self._show, self._connect),
             settings=make_settings(),
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,

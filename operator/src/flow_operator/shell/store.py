@@ -1,0 +1,130 @@
+"""What the API server had when it was last seen, in memory: by watches, reads and own writes.
+
+It is a hint. It may be older than what the API server has, by as much as a watch may be late; a
+decision that cannot be taken back is confirmed by a read first (see `observe`). It is never older
+than what this process wrote itself.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, WATCHED, Resource
+from flow_operator.shell.keys import Key
+from flow_operator.shell.records import Manifest, Record, record_of
+
+_GRAVES = 10_000
+"""How many objects are known to be gone: a late answer about one does not bring it back."""
+
+Name = tuple[str, str]
+"""Namespace and name."""
+
+
+class Store:
+    """The objects of the kinds that are watched.
+
+    Args:
+        changed: Takes the keys that a change is about. What is known already is no change.
+        clock: A clock that never goes back, in seconds.
+    """
+
+    def __init__(
+        self, changed: Callable[..., None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._changed = changed
+        self._clock = clock
+        self._tables: dict[str, dict[Name, Record]] = {kind.kind: {} for kind in WATCHED}
+        self._groups: dict[tuple[str, str, str], dict[Name, None]] = {}
+        self._gone: dict[str, None] = {}
+        self._written: dict[str, float] = {}
+
+    def take(self, record: Record, keys: tuple[Key, ...]) -> bool:
+        """Take note of an object; return whether that was news."""
+        if record.uid in self._gone:
+            return False
+        name = (record.namespace, record.name)
+        known = self._tables[record.kind].get(name)
+        if known and known.version >= record.version:
+            return False
+        if known:
+            self._remove(known)
+        self._tables[record.kind][name] = record
+        if record.group:
+            group = (record.kind, record.namespace, record.group)
+            self._groups.setdefault(group, {})[name] = None
+        self._changed(*keys)
+        return True
+
+    def drop(self, record: Record, keys: tuple[Key, ...]) -> None:
+        """Take note that an object is gone."""
+        self._gone[record.uid] = None
+        while len(self._gone) > _GRAVES:
+            del self._gone[next(iter(self._gone))]
+        self._written.pop(record.uid, None)
+        known = self._tables[record.kind].get((record.namespace, record.name))
+        if known and known.uid == record.uid:
+            self._remove(known)
+        self._changed(*keys)
+
+    def saw(self, resource: Resource, manifest: Manifest) -> None:
+        """Take note of an object that was read."""
+        self.take(*record_of(resource, manifest))
+
+    def wrote(self, resource: Resource, manifest: Manifest) -> None:
+        """Take note of an object as the API server answered a write with it."""
+        record, keys = record_of(resource, manifest)
+        if self.take(record, keys):
+            self._written[record.uid] = self._clock()
+
+    def gone(self, resource: Resource, namespace: str, name: str) -> None:
+        """Take note that the API server has no object of that name."""
+        known = self._tables[resource.kind].get((namespace, name))
+        if known:
+            self.drop(*record_of(resource, known.manifest()))
+
+    def since_written(self, uid: str) -> float:
+        """Return how many seconds ago this process last wrote an object; infinite: never."""
+        return self._clock() - self._written.get(uid, float("-inf"))
+
+    def version(self, resource: Resource, namespace: str, name: str) -> int:
+        """Return the resourceVersion of an object as a number; 0: it is not known."""
+        record = self._tables[resource.kind].get((namespace, name))
+        return record.version if record else 0
+
+    def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+        """Return an object."""
+        record = self._tables[resource.kind].get((namespace, name))
+        return record.manifest() if record else None
+
+    def group(self, resource: Resource, namespace: str, group: str) -> list[dict[str, Any]]:
+        """Return the runs of a deployment by its name, or the Pods of a Job by its UID."""
+        table = self._tables[resource.kind]
+        names = self._groups.get((resource.kind, namespace, group), ())
+        return [table[name].manifest() for name in names]
+
+    def open_runs(self) -> list[dict[str, Any]]:
+        """Return the FlowRuns that have not ended."""
+        runs = self._tables[FLOW_RUNS.kind].values()
+        return [record.manifest() for record in runs if record.open]
+
+    def records(self, resource: Resource) -> Iterator[Record]:
+        """Yield all that is kept of a kind; take nothing meanwhile."""
+        yield from self._tables[resource.kind].values()
+
+    def keys(self) -> list[Key]:
+        """Return the keys of all deployments, and of all runs that have not ended."""
+        return [
+            Key(record.kind, record.namespace, record.name)
+            for resource in (FLOW_DEPLOYMENTS, FLOW_RUNS)
+            for record in self.records(resource)
+            if record.open or resource is FLOW_DEPLOYMENTS
+        ]
+
+    def _remove(self, record: Record) -> None:
+        name = (record.namespace, record.name)
+        del self._tables[record.kind][name]
+        group = (record.kind, record.namespace, record.group)
+        if members := self._groups.get(group):
+            members.pop(name, None)
+            if not members:
+                del self._groups[group]

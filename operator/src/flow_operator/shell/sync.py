@@ -1,0 +1,103 @@
+"""Fills the store before anything is decided, and keeps it true whatever the watches missed.
+
+kopf misses what was deleted while a watch was broken, and swallows the errors of handlers.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from itertools import cycle
+
+from flow_operator.core import names
+from flow_operator.shell.cluster import JOBS, PODS, WATCHED, Cluster, Resource
+from flow_operator.shell.errors import ClusterError
+from flow_operator.shell.keys import Key
+from flow_operator.shell.records import version_of
+from flow_operator.shell.store import Store
+
+logger = logging.getLogger(__name__)
+
+RESYNC_SECONDS = 300.0
+"""How often the store is compared with what the API server has."""
+
+_SHARES = 12
+"""After how many comparisons everything unfinished was looked at, a share each time."""
+
+OURS = f"{names.LABEL_MANAGED_BY}={names.MANAGER}"
+"""Selects the Jobs and Pods that the operator made."""
+
+
+def labels_of(resource: Resource) -> str | None:
+    """Return the label selector under which a kind is listed and watched."""
+    return OURS if resource in (JOBS, PODS) else None
+
+
+async def load(cluster: Cluster, scopes: Iterable[str | None], store: Store) -> None:
+    """Read everything into the store.
+
+    A decision on half of it would be wrong: runs that are not known yet are not missing.
+
+    Raises:
+        ClusterError: The API server cannot be read.
+    """
+    for scope in scopes:
+        for resource in WATCHED:
+            async for page in cluster.pages(resource, scope, labels=labels_of(resource)):
+                for item in page["items"]:
+                    store.saw(resource, item)
+
+
+async def resync(
+    cluster: Cluster,
+    scopes: Iterable[str | None],
+    store: Store,
+    enqueue: Callable[..., None],
+) -> None:
+    """Correct the store and look at a share of everything unfinished, again and again."""
+    scopes = list(scopes)
+    for turn in cycle(range(_SHARES)):
+        await asyncio.sleep(RESYNC_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+        try:
+            for scope in scopes:
+                for resource in WATCHED:
+                    await compare(cluster, scope, resource, store)
+        except ClusterError as error:
+            logger.warning("The resync was cut short: %s", error)
+        enqueue(*share(store.keys(), turn))
+
+
+async def compare(cluster: Cluster, scope: str | None, resource: Resource, store: Store) -> int:
+    """Correct what the store has of a kind; return how many objects it had missed."""
+    listed: set[str] = set()
+    behind: list[tuple[str, str]] = []
+    version: int | None = None
+    pages = cluster.pages(resource, scope, labels=labels_of(resource), only_metadata=True)
+    async for page in pages:
+        version = version or version_of(page)
+        for item in page["items"]:
+            meta = item["metadata"]
+            listed.add(meta["uid"])
+            if store.version(resource, meta["namespace"], meta["name"]) < version_of(item):
+                behind.append((meta["namespace"], meta["name"]))
+    gone = [
+        (record.namespace, record.name)
+        for record in store.records(resource)
+        if record.uid not in listed
+        and version is not None
+        and record.version <= version
+        and scope in (None, record.namespace)
+    ]
+    for namespace, name in [*behind, *gone]:
+        if found := await cluster.find(resource, namespace, name):
+            store.saw(resource, found)
+        else:
+            store.gone(resource, namespace, name)
+    if behind or gone:
+        logger.info("%s: %d changes had not been seen", resource.kind, len(behind) + len(gone))
+    return len(behind) + len(gone)
+
+
+def share(keys: Iterable[Key], turn: int) -> list[Key]:
+    """Return the keys whose turn it is."""
+    return [key for key in keys if int(names.digest(*key), 16) % _SHARES == turn]
