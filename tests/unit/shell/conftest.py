@@ -13,6 +13,7 @@ from kubernetes.aio.client.configuration import Configuration
 
 from flow_operator.shell.cluster import Cluster
 from flow_operator.shell.connection import Connection
+from flow_operator.shell.store import Store
 
 
 class Seen(NamedTuple):
@@ -74,6 +75,11 @@ async def cluster(connection: Connection) -> AsyncIterator[Cluster]:
     made = Cluster(connection)
     yield made
     await made.close()
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(lambda *_: None)
 
 
 async def serve(

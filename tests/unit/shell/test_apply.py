@@ -11,6 +11,7 @@ from flow_operator.core.decision import CreateJob, CreateRun, DeleteRun, EmitEve
 from flow_operator.shell.apply import apply
 from flow_operator.shell.cluster import FLOW_RUNS, Cluster
 from flow_operator.shell.errors import ConflictError, NamespaceGoneError, UnavailableError
+from flow_operator.shell.store import Store
 from tests.unit.shell.conftest import Script
 
 READ = {
@@ -27,6 +28,12 @@ def manifest(uid: str = "u1") -> dict[str, Any]:
     return {"metadata": {"namespace": "data", "name": "j", "ownerReferences": owned(uid)}}
 
 
+def answer(name: str = "j", uid: str = "j1", version: str = "8") -> dict[str, Any]:
+    """What the API server answers a write with."""
+    meta = manifest()["metadata"] | {"name": name, "uid": uid, "resourceVersion": version}
+    return {"metadata": meta}
+
+
 def status(code: int, reason: str, message: str = "", **details: Any) -> tuple[int, Any]:
     body = {"kind": "Status", "reason": reason, "message": message, "details": details}
     return code, body
@@ -34,12 +41,15 @@ def status(code: int, reason: str, message: str = "", **details: Any) -> tuple[i
 
 EVENT = EmitEvent("flow-1", "Normal", "JobCreated", "Created Job j", "Reconcile")
 THERE = status(409, "AlreadyExists")
-OK = (200, {})
+OK = (200, answer())
 
 
-async def test_actions_are_carried_out_in_order(cluster: Cluster, script: Script) -> None:
+async def test_actions_are_carried_out_in_order(
+    cluster: Cluster, store: Store, script: Script
+) -> None:
+    script.answers = [OK]
     actions = (CreateJob(manifest()), EVENT, WriteStatus({}), DeleteRun("old", "u0"))
-    assert await apply(cluster, FLOW_RUNS, READ, actions) is None
+    assert await apply(cluster, store, FLOW_RUNS, READ, actions) is None
     assert [(seen.method, seen.path.rsplit("/", 1)[-1]) for seen in script.seen] == [
         ("POST", "jobs"),
         ("POST", "events"),
@@ -48,21 +58,26 @@ async def test_actions_are_carried_out_in_order(cluster: Cluster, script: Script
     ]
 
 
-async def test_one_of_ours_counts_as_created(cluster: Cluster, script: Script) -> None:
+async def test_one_of_ours_counts_as_created(
+    cluster: Cluster, store: Store, script: Script
+) -> None:
     """This process was killed after the create, or another one was faster."""
-    script.answers = [THERE, (200, manifest()), OK]
-    assert await apply(cluster, FLOW_RUNS, READ, (CreateJob(manifest()), WriteStatus({}))) is None
+    script.answers = [THERE, OK]
+    assert (
+        await apply(cluster, store, FLOW_RUNS, READ, (CreateJob(manifest()), WriteStatus({})))
+        is None
+    )
     assert [seen.method for seen in script.seen] == ["POST", "GET", "PUT"]
 
 
 @pytest.mark.parametrize("owner", ["u2", None])
 async def test_a_strangers_is_a_name_conflict(
-    cluster: Cluster, script: Script, owner: str | None
+    cluster: Cluster, store: Store, script: Script, owner: str | None
 ) -> None:
     """It may go away: the name may be free at another time. Nothing after it is carried out."""
     other = manifest(owner) if owner else {"metadata": {"namespace": "data", "name": "j"}}
     script.answers = [THERE, (200, other)]
-    refusal = await apply(cluster, FLOW_RUNS, READ, (CreateRun(manifest()), WriteStatus({})))
+    refusal = await apply(cluster, store, FLOW_RUNS, READ, (CreateRun(manifest()), WriteStatus({})))
     assert refusal
     assert refusal.reason == "NameConflict"
     assert not refusal.final
@@ -83,48 +98,59 @@ async def test_a_strangers_is_a_name_conflict(
     ],
 )
 async def test_a_refusal_keeps_the_servers_words(
-    cluster: Cluster, script: Script, answer: tuple[int, Any], reason: str, final: bool
+    cluster: Cluster,
+    store: Store,
+    script: Script,
+    answer: tuple[int, Any],
+    reason: str,
+    final: bool,
 ) -> None:
     script.answers = [answer]
-    refusal = await apply(cluster, FLOW_RUNS, READ, (CreateJob(manifest()),))
+    refusal = await apply(cluster, store, FLOW_RUNS, READ, (CreateJob(manifest()),))
     assert refusal
     assert (refusal.reason, refusal.final) == (reason, final)
     assert answer[1]["message"] in refusal.message
 
 
-async def test_a_namespace_that_goes_ends_it_quietly(cluster: Cluster, script: Script) -> None:
+async def test_a_namespace_that_goes_ends_it_quietly(
+    cluster: Cluster, store: Store, script: Script
+) -> None:
     script.answers = [status(404, "NotFound", kind="namespaces")]
     with pytest.raises(NamespaceGoneError):
-        await apply(cluster, FLOW_RUNS, READ, (CreateJob(manifest()),))
+        await apply(cluster, store, FLOW_RUNS, READ, (CreateJob(manifest()),))
 
 
 @pytest.mark.parametrize("answer", [status(409, "Conflict"), status(404, "NotFound")])
 async def test_a_status_is_never_written_over_a_change(
-    cluster: Cluster, script: Script, answer: tuple[int, Any]
+    cluster: Cluster, store: Store, script: Script, answer: tuple[int, Any]
 ) -> None:
     """What was read has changed, or is gone: decide anew."""
     script.answers = [answer]
     with pytest.raises(ConflictError):
-        await apply(cluster, FLOW_RUNS, READ, (WriteStatus({}), EVENT))
+        await apply(cluster, store, FLOW_RUNS, READ, (WriteStatus({}), EVENT))
     assert len(script.seen) == 1
 
 
 @pytest.mark.parametrize("answer", [status(409, "Conflict"), status(404, "NotFound")])
 async def test_what_is_gone_need_not_be_deleted(
-    cluster: Cluster, script: Script, answer: tuple[int, Any]
+    cluster: Cluster, store: Store, script: Script, answer: tuple[int, Any]
 ) -> None:
     script.answers = [answer]
-    assert await apply(cluster, FLOW_RUNS, READ, (DeleteRun("old", "u0"),)) is None
+    assert await apply(cluster, store, FLOW_RUNS, READ, (DeleteRun("old", "u0"),)) is None
 
 
 @pytest.mark.parametrize("answer", [(403, {}), (500, {}), OK])
 async def test_an_event_fails_alone(
-    cluster: Cluster, script: Script, caplog: pytest.LogCaptureFixture, answer: tuple[int, Any]
+    cluster: Cluster,
+    store: Store,
+    script: Script,
+    caplog: pytest.LogCaptureFixture,
+    answer: tuple[int, Any],
 ) -> None:
     """A transition is logged in one line, whether or not its Event is recorded."""
     caplog.set_level(logging.INFO)
     script.answers = [answer, OK]
-    assert await apply(cluster, FLOW_RUNS, READ, (EVENT, WriteStatus({}))) is None
+    assert await apply(cluster, store, FLOW_RUNS, READ, (EVENT, WriteStatus({}))) is None
     assert script.seen[-1].method == "PUT"
     assert [record.getMessage() for record in caplog.records] == [
         "FlowRun data/r: JobCreated: Created Job j"
@@ -132,25 +158,27 @@ async def test_an_event_fails_alone(
 
 
 async def test_an_event_that_is_there_is_not_logged_again(
-    cluster: Cluster, script: Script, caplog: pytest.LogCaptureFixture
+    cluster: Cluster, store: Store, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     script.answers = [THERE]
-    await apply(cluster, FLOW_RUNS, READ, (EVENT,))
+    await apply(cluster, store, FLOW_RUNS, READ, (EVENT,))
     assert not caplog.records
 
 
-async def test_a_long_message_is_cut_for_the_event(cluster: Cluster, script: Script) -> None:
+async def test_a_long_message_is_cut_for_the_event(
+    cluster: Cluster, store: Store, script: Script
+) -> None:
     long = EmitEvent("flow-1", "Warning", "X", "x" * 5000, "Reconcile")
-    await apply(cluster, FLOW_RUNS, READ, (long,))
+    await apply(cluster, store, FLOW_RUNS, READ, (long,))
     event = script.seen[0].body
     assert len(event["message"]) == 1024
     assert event["involvedObject"]["uid"] == "u1"
 
 
 async def test_one_that_was_there_and_is_gone_is_tried_again(
-    cluster: Cluster, script: Script
+    cluster: Cluster, store: Store, script: Script
 ) -> None:
     script.answers = [THERE, status(404, "NotFound")]
     with pytest.raises(UnavailableError):
-        await apply(cluster, FLOW_RUNS, READ, (CreateJob(manifest()),))
+        await apply(cluster, store, FLOW_RUNS, READ, (CreateJob(manifest()),))

@@ -1,13 +1,14 @@
-"""The ledger of active runs is read once, kept in step, and wakes whoever has room."""
+"""The ledger of active runs is made once, kept in step, and wakes whoever has room."""
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from flow_operator.core.settings import Settings
-from flow_operator.shell.cluster import Cluster
+from flow_operator.shell.cluster import FLOW_RUNS
 from flow_operator.shell.keys import Key, run_key
 from flow_operator.shell.room import Room
+from flow_operator.shell.store import Store
 
 
 def run(name: str, phase: str = "", *, over: bool = False) -> dict[str, Any]:
@@ -19,6 +20,7 @@ def run(name: str, phase: str = "", *, over: bool = False) -> dict[str, Any]:
             "name": name,
             "namespace": "data",
             "uid": f"uid-{name}",
+            "resourceVersion": "1",
             "creationTimestamp": "2026-11-23T06:00:00Z",
         },
         "spec": {"deploymentRef": {"name": "etl"}},
@@ -26,43 +28,39 @@ def run(name: str, phase: str = "", *, over: bool = False) -> dict[str, Any]:
     }
 
 
-class Stored:
-    """A cluster that has these runs."""
-
-    def __init__(self, *runs: dict[str, Any]) -> None:
-        self.runs = runs
-        self.reads = 0
-
-    async def list(self, resource: object, namespace: str | None) -> list[dict[str, Any]]:
-        self.reads += 1
-        return list(self.runs)
+def room(woken: list[Key], limit: int | None, *runs: dict[str, Any]) -> Room:
+    store = Store(lambda *_: None)
+    for known in runs:
+        store.saw(FLOW_RUNS, known)
+    return Room(store, Settings(max_active_runs=limit), lambda *keys: woken.extend(keys))
 
 
-def room(stored: Stored, woken: list[Key], limit: int | None) -> Room:
-    settings = Settings(max_active_runs=limit)
-    return Room(cast("Cluster", stored), settings, [None], lambda *keys: woken.extend(keys))
+def test_without_limits_everybody_has_room() -> None:
+    assert room([], None, run("old", "Running")).ask(run("a")) is None
 
 
-async def test_without_limits_nothing_is_read() -> None:
-    """Everybody has room, at no cost."""
-    stored = Stored()
-    assert await room(stored, [], None).ask(run("a")) is None
-    assert stored.reads == 0
-
-
-async def test_room_that_is_left_wakes_the_next() -> None:
+def test_room_that_is_left_wakes_the_next() -> None:
     """What runs already counts, what has ended does not, and who waits is told."""
     woken: list[Key] = []
-    stored = Stored(run("old", "Running"), run("gone", "Succeeded", over=True), run("b", "Queued"))
-    kept = room(stored, woken, 2)
-    assert await kept.ask(run("c")) is not None  # b waits for longer
-    assert await kept.ask(run("b", "Queued")) is None
+    known = run("old", "Running"), run("gone", "Succeeded", over=True), run("b", "Queued")
+    kept = room(woken, 2, *known)
+    assert kept.ask(run("c")) is not None  # b waits for longer
+    assert kept.ask(run("b", "Queued")) is None
     kept.over(run_key("data", "nobody"))
     assert woken == []
     kept.over(run_key("data", "old"))
     assert woken == [run_key("data", "c")]
-    assert await kept.ask(run("c")) is None
-    assert stored.reads == 1
+    assert kept.ask(run("c")) is None
+
+
+def test_what_others_let_go_ahead_counts_after_a_takeover() -> None:
+    """A process that did not lead starts from what there is when it does."""
+    store = Store(lambda *_: None)
+    kept = Room(store, Settings(max_active_runs=1), lambda *_: None)
+    assert kept.ask(run("a")) is None
+    store.saw(FLOW_RUNS, run("b", "Running"))
+    kept.forget()
+    assert kept.ask(run("a")) is not None
 
 
 @pytest.mark.parametrize("limit", [0, -1])
