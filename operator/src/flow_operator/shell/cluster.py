@@ -9,7 +9,7 @@ every write may have happened although its answer was lost is what the decisions
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -19,7 +19,8 @@ import aiohttp
 from flow_operator.api.v1alpha1 import API_VERSION
 from flow_operator.shell.answers import error_of
 from flow_operator.shell.connection import Connection
-from flow_operator.shell.errors import NotFoundError, UnavailableError
+from flow_operator.shell.errors import NotFoundError, NotLeaderError, UnavailableError
+from flow_operator.shell.guard import GuardedBody
 
 _CHUNK = 500
 _TRIES = 4
@@ -70,11 +71,19 @@ class Cluster:
 
     Every method raises a `ClusterError` of `flow_operator.shell.errors`; `UnavailableError` and
     `ConflictError` are worth another try from the beginning, the others are answers.
+
+    Args:
+        connection: The way to the API server.
+        may_write: Asked at the last moment before a write leaves; when it says no, the methods
+            that write raise `NotLeaderError`.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(
+        self, connection: Connection, may_write: Callable[[], bool] = lambda: True
+    ) -> None:
         self.server = connection.server
         self._session = connection.session()
+        self._may_write = may_write
 
     async def close(self) -> None:
         """Close the connections."""
@@ -255,9 +264,12 @@ class Cluster:
         query: dict[str, str] | None,
         headers: dict[str, str],
     ) -> Manifest:
+        if method != "GET" and not self._may_write():
+            raise NotLeaderError(f"{method} {path}: this process does not lead")
         data = None
         if body is not None:
-            data = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+            text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+            data = GuardedBody(text.encode(), self._may_write)
         try:
             async with self._session.request(
                 method,
@@ -274,6 +286,8 @@ class Cluster:
                 f"{method} {path}: the API server did not answer in time"
             ) from error
         except (aiohttp.ClientError, OSError) as error:
+            if data is not None and data.refused:
+                raise NotLeaderError(f"{method} {path}: this process leads no longer") from error
             raise UnavailableError(f"{method} {path}: {error or type(error).__name__}") from error
         if response.status >= 400:
             retry_after = response.headers.get("Retry-After") if response.status == 429 else None

@@ -33,6 +33,10 @@ class ForbiddenError(ClusterError):
     """The operator itself is not allowed to: its RBAC rules are incomplete."""
 
 
+class NotLeaderError(ClusterError):
+    """Nothing was written: another process leads, or may lead by now."""
+
+
 class UnavailableError(ClusterError):
     """No usable answer: the network, an overloaded or broken server. Worth another try.
 
