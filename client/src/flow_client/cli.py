@@ -16,11 +16,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _app() -> None:
-    """Keeps `run` a command of its own while it is the only one."""
-
-
 @app.command(no_args_is_help=True)
 def run(
     name: Annotated[
@@ -114,3 +109,36 @@ def run(
         )
     )
     raise typer.Exit(code)
+
+
+@app.command(no_args_is_help=True)
+def backfill(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="FlowDeployment, if the files have several."),
+    ] = None,
+    *,
+    filename: Annotated[
+        list[str],
+        typer.Option(
+            "--filename",
+            "-f",
+            metavar="FILE",
+            help="File with the FlowDeployment; - is standard input. Repeatable.",
+        ),
+    ],
+    start: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="First moment, as 2026-11-20T00:00:00Z.")
+    ],
+    end: Annotated[str, typer.Option("--to", metavar="TIME", help="First moment after.")],
+    schedule: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Schedule, if there are several.")
+    ] = None,
+) -> None:
+    """Print a FlowRun for each tick of a window of the past, for `kubectl create -f -`.
+
+    Their names are fixed: what was backfilled already is not run again.
+    """
+    from flow_client.backfill import print_backfill
+
+    raise typer.Exit(print_backfill(filename, name, schedule, (start, end)))

@@ -40,7 +40,7 @@ def _run(deployment: FlowDeployment, schedule: str, tick: datetime) -> dict[str,
         "apiVersion": API_VERSION,
         "kind": "FlowRun",
         "metadata": {
-            "name": names.backfill_run_name(meta.name, meta.uid, schedule, tick),
+            "name": names.backfill_run_name(meta.name, schedule, tick),
             "namespace": meta.namespace,
         },
         "spec": {

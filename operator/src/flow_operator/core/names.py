@@ -42,9 +42,9 @@ def tick_run_name(deployment: str, deployment_uid: str, schedule: str, tick: dat
     return f"{_cut(deployment)}-{digest(deployment_uid, schedule, int(tick.timestamp()))}"
 
 
-def backfill_run_name(deployment: str, deployment_uid: str, schedule: str, tick: datetime) -> str:
+def backfill_run_name(deployment: str, schedule: str, tick: datetime) -> str:
     """Return the name of the FlowRun that makes up for one tick of the past."""
-    key = digest(deployment_uid, "backfill", schedule, int(tick.timestamp()))
+    key = digest(deployment, "backfill", schedule, int(tick.timestamp()))
     return f"{_cut(deployment)}-{key}"
 
 
