@@ -1,9 +1,5 @@
 """The one safe writer: whatever a source holds, files come to lie inside the tree or not at all.
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Self
-
 The directory is new and nobody else writes there, so there is nothing to follow while files are
 written: symbolic links are collected, checked as a whole and made last. A path is checked component
 by component, a file is created and never opened again (`O_EXCL`, `O_NOFOLLOW`), and everything
