@@ -13,6 +13,7 @@ from flow_fetcher.log import Log, Report
 from flow_fetcher.message import build_message, encode_message, write_message
 from flow_fetcher.plan import LARGEST_BUDGET, read_plan
 from flow_fetcher.redact import Redactor
+from flow_fetcher.secretparts import of_environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the process's exit code."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
     redactor = Redactor()
+    for secret in of_environment(os.environ):
+        redactor.add(secret)
     log = Log(redactor, debug=os.environ.get("FLOW_LOG_LEVEL", "").lower() == "debug")
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, _terminate)

@@ -4,7 +4,7 @@ and any of them may turn up in a message without the rest."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +35,17 @@ def secrets_of(key: str, value: str) -> Iterator[str]:
         yield from _signature(value)
     else:
         yield from _lines(value)
+
+
+def of_environment(environment: Mapping[str, str]) -> Iterator[str]:
+    """The passwords of the proxies that the environment names."""
+    for name, url in environment.items():
+        login, at, _ = url.rpartition("@")
+        if at and name.lower().endswith("_proxy"):
+            from urllib.parse import unquote
+
+            login = login.partition("://")[2] or login
+            yield unquote(login.partition(":")[2])
 
 
 def _lines(value: Any) -> Iterator[str]:

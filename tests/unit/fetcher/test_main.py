@@ -64,6 +64,18 @@ def test_unexpected_error(
     assert "s3cret-token" not in log
 
 
+def test_password_of_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxies of the environment have secrets, too."""
+
+    def broken(*args: Any, **kwargs: Any) -> None:
+        raise ValueError("it wants p@ss/w0rd, p%40ss%2fw0rd or YWRhOnBAc3MvdzByZA==")
+
+    monkeypatch.setattr(main_module, "fetch", broken)
+    monkeypatch.setenv("https_proxy", "http://ada:p%40ss/w0rd@proxy.example:3128")
+    _, message = run(tmp_path, GIT)
+    assert message["message"] == "unexpected ValueError: it wants ***, *** or ***"
+
+
 def test_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message keeps to the plan's budget."""
 
