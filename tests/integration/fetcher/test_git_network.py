@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import signal
-import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
 
@@ -23,6 +20,7 @@ from tests.servers.authority import Authority
 from tests.servers.git import GitServer
 from tests.servers.meddler import Answer, Meddler, flip
 from tests.servers.repository import Repository, git
+from tests.servers.tunnel import Tunnel
 from tests.servers.web import Handler, Server
 
 QUICK = Timeouts(connect=1.0, stall=1.0)
@@ -583,52 +581,3 @@ def relaying(handler: type[Handler], server: GitServer) -> Server:
             asked.wfile.write(raw)
 
     return Relay(handler)
-
-
-class Tunnel:
-    """An HTTP proxy that knows CONNECT alone and wants a password."""
-
-    def __init__(self, user: str) -> None:
-        self._wanted = b"Basic " + base64.b64encode(unquote(user).encode())
-        self.asked: list[str] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-
-    def __enter__(self) -> Tunnel:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            head += client.recv(4096)
-        target = head.split()[1].decode()
-        if self._wanted not in head:
-            client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
-            client.close()
-            return
-        self.asked.append(target)
-        host, _, port = target.rpartition(":")
-        upstream = socket.create_connection((host, int(port)))
-        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        threading.Thread(target=self._pump, args=(upstream, client), daemon=True).start()
-        self._pump(client, upstream)
-
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass

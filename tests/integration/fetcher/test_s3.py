@@ -17,6 +17,7 @@ from tests.servers.authority import Authority
 from tests.servers.lying_s3 import LyingS3
 from tests.servers.meddler import Answer, Meddler
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, S3Server
+from tests.servers.tunnel import Tunnel
 from tests.servers.web import Server
 
 KEYS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
@@ -182,6 +183,26 @@ def test_keys_over_plain_http(fetcher: Fetcher, s3: S3Server) -> None:
     result = fetcher(source(s3), secret=KEYS)
     assert result.reason == "InvalidPlan"
     assert "insecure: true" in result.message["message"]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "host"),
+    [
+        ("acme-flows", "acme-flows.s3.eu-central-1.amazonaws.com"),
+        ("acme.flows", "s3.eu-central-1.amazonaws.com"),
+        ("Acme_flows", "s3.eu-central-1.amazonaws.com"),
+    ],
+)
+def test_address_at_amazon(fetcher: Fetcher, bucket: str, host: str) -> None:
+    """A bucket has an address of its own, unless no certificate or host could have its name."""
+    with Tunnel(refuse=True) as proxy:
+        fetcher.environment["HTTPS_PROXY"] = f"http://localhost:{proxy.port}"
+        where = {"type": "s3", "s3": {"bucket": bucket, "region": "eu-central-1"}}
+        process = fetcher.start(where, secret=KEYS)
+        assert proxy.was_asked.wait(10)
+        process.kill()
+        process.communicate()
+    assert set(proxy.asked) == {f"{host}:443"}
 
 
 # --- a server that lies -------------------------------------------------------------------------

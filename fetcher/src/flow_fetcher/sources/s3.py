@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore, S3Config
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
+_HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+"""Buckets that can be the first part of a host's name."""
 _AMBIENT = (
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -63,6 +65,11 @@ class S3Source(BucketSource):
         config: S3Config = {"region": self.region or os.environ.get("AWS_REGION") or "us-east-1"}
         if self.endpoint:
             config["endpoint"] = self.endpoint
+        elif _HOST_LABEL.fullmatch(self.bucket) and not any(
+            name.startswith("AWS_ENDPOINT") for name in os.environ
+        ):
+            # Amazon's own advice: a bucket has an address of its own, and many have no other.
+            config["virtual_hosted_style_request"] = True
         config.update(_identity(fetch.credentials))
         if "access_key_id" in config:
             how = "with keys"
