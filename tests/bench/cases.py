@@ -15,7 +15,6 @@ from tests.bench.figures import Goal
 from tests.bench.repositories import Repository
 from tests.bench.stores import LARGE, SETS, STORES, Store
 from tests.servers.git import GitServer
-from tests.servers.web import Handler
 
 GROUPS = ("git", "s3", "gcs", "azure", "latency")
 MIB = 1 << 20
@@ -218,8 +217,6 @@ class Cases:
 
     def _git_port(self, repository: Repository) -> int:
         if self._git is None:
-            # Nagle's algorithm would add 40 ms to every answer on a connection that is used again.
-            Handler.disable_nagle_algorithm = True
             self._git = self._stack.enter_context(GitServer(repository.path.parent))
         return self._git.port
 
