@@ -94,7 +94,7 @@ class Folder:
 
     def _take(self, name: str, path: bytes, details: dict[str, Any]) -> None:
         """A small file in one request."""
-        data = self._read(name) if details["size"] else b""
+        data = self._read(name)
         if len(data) != details["size"]:
             raise wrong_size(self._url, path, details["size"])
         self._fetch.tree.write(path, data)
