@@ -8,6 +8,7 @@ import pytest
 
 from flow_operator.shell.checks import PERMISSIONS, missing
 from flow_operator.shell.cluster import Cluster
+from flow_operator.shell.config import LeaseConfig
 from flow_operator.shell.errors import NotFoundError
 
 
@@ -25,8 +26,10 @@ class Server:
             raise NotFoundError(path)
         return {"resources": [{"name": kind} for kind in self.kinds]}
 
-    async def may(self, verb: str, group: str, resource: str, namespace: str | None) -> bool:
-        return (verb, resource, namespace) not in self.denied
+    async def may(
+        self, verb: str, group: str, resource: str, namespace: str | None, name: str = ""
+    ) -> bool:
+        return (verb, f"{resource}/{name}" if name else resource, namespace) not in self.denied
 
 
 def server(kinds: list[str], *denied: tuple[str, str, str | None]) -> Cluster:
@@ -60,6 +63,17 @@ async def test_missing_rights_in_the_whole_cluster() -> None:
     assert await missing(server(BOTH, denied), [None]) == [
         "RBAC: the operator may not update flowruns/status of flow-operator.io in all namespaces"
     ]
+
+
+async def test_missing_rights_on_the_lease_are_named() -> None:
+    """They are asked for that one Lease, in its own namespace."""
+    lease = LeaseConfig("system", "operator")
+    denied = [("create", "leases/operator", "system"), ("update", "leases/operator", "system")]
+    assert await missing(server(BOTH, *denied), [None]) == []
+    assert await missing(server(BOTH, *denied), [None], lease) == [
+        "RBAC: the operator may not create, update Lease system/operator"
+    ]
+    assert await missing(server(BOTH), [None], lease) == []
 
 
 def test_no_right_is_asked_for_secrets() -> None:

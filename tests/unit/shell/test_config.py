@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flow_operator.shell.config import VARIABLES, ConfigError, load_config
+from flow_operator.shell import config
+from flow_operator.shell.config import VARIABLES, ConfigError, LeaseConfig, load_config
+
+NAMED = {"FLOW_OPERATOR_LEASE": "operator", "FLOW_OPERATOR_LEASE_NAMESPACE": "system"}
 
 
 def test_without_anything_the_defaults_hold() -> None:
@@ -63,11 +66,38 @@ def test_an_empty_or_missing_file_of_settings(tmp_path: Path) -> None:
         ("FLOW_OPERATOR_WORKERS", "0"),
         ("FLOW_OPERATOR_LOG_LEVEL", "loud"),
         ("FLOW_OPERATOR_LOG_FORMAT", "xml"),
+        ("FLOW_OPERATOR_LEASE_SECONDS", "0"),
     ],
 )
 def test_a_wrong_variable_is_named(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name):
-        load_config({name: value})
+        load_config(NAMED | {name: value})
+
+
+def test_without_a_lease_there_is_no_election() -> None:
+    """As on a laptop, where one process is enough."""
+    assert load_config({"FLOW_OPERATOR_LEASE_SECONDS": "20"}).lease is None
+
+
+def test_a_lease_is_stood_for_where_it_is_named() -> None:
+    """By default it runs out after eight seconds."""
+    assert load_config(NAMED).lease == LeaseConfig("system", "operator", 8)
+    lease = load_config(NAMED | {"FLOW_OPERATOR_LEASE_SECONDS": "20"}).lease
+    assert lease == LeaseConfig("system", "operator", 20)
+    assert str(lease) == "Lease system/operator"
+
+
+def test_the_leases_namespace_is_the_pods_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no Pod it has to be given."""
+    monkeypatch.setattr(config, "_OWN_NAMESPACE", tmp_path / "namespace")
+    with pytest.raises(ConfigError, match="FLOW_OPERATOR_LEASE_NAMESPACE: must be set"):
+        load_config({"FLOW_OPERATOR_LEASE": "operator"})
+    (tmp_path / "namespace").write_text("system\n")
+    assert load_config({"FLOW_OPERATOR_LEASE": "operator"}).lease == LeaseConfig(
+        "system", "operator"
+    )
 
 
 def test_every_variable_is_described() -> None:

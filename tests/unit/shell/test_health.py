@@ -10,7 +10,7 @@ from aiohttp import web
 
 from flow_operator.shell.cluster import Cluster
 from flow_operator.shell.errors import UnavailableError
-from flow_operator.shell.health import STUCK_SECONDS, Health
+from flow_operator.shell.health import ELECTION_STUCK_SECONDS, STUCK_SECONDS, Health
 from flow_operator.shell.liveness import SILENCE_SECONDS, Liveness
 from tests.unit.shell.conftest import serve
 
@@ -76,6 +76,15 @@ async def test_a_stuck_key_is_named() -> None:
     assert await health(liveness, slowest=STUCK_SECONDS).alive() == []
     (problem,) = await health(liveness, slowest=STUCK_SECONDS + 1).alive()
     assert problem == "FlowRun data/x has been worked on for 301 s"
+
+
+async def test_a_stuck_election_asks_for_a_restart() -> None:
+    """A process that takes no part in it would never take over."""
+    here = health(Liveness([]))
+    here.election_silence = lambda: ELECTION_STUCK_SECONDS
+    assert await here.alive() == []
+    here.election_silence = lambda: ELECTION_STUCK_SECONDS + 1
+    assert await here.alive() == ["the election has not taken a turn for 61 s"]
 
 
 async def test_what_is_missing_makes_it_unready_and_not_dead() -> None:

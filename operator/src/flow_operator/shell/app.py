@@ -14,6 +14,7 @@ from flow_operator.shell.connection import Connection, installed_version
 from flow_operator.shell.errors import ClusterError
 from flow_operator.shell.health import Health, serve_health
 from flow_operator.shell.keys import Key
+from flow_operator.shell.lease import Leadership
 from flow_operator.shell.liveness import Liveness
 from flow_operator.shell.queue import WorkQueue
 from flow_operator.shell.reconciler import Reconciler
@@ -37,19 +38,20 @@ async def run_operator(config: Config) -> None:
     """
     stop = asyncio.Event()
     connection = await Connection.load()
+    operator = _Operator(config, connection)
     try:
-        operator = _Operator(config, connection)
         main = asyncio.create_task(operator.run())
         stopped = asyncio.create_task(stop.wait())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         await asyncio.wait({main, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        await operator.queue.close(_GRACE_SECONDS)
+        await operator.rest()
         main.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await main
     finally:
+        await operator.close()
         connection.close()
 
 
@@ -57,19 +59,27 @@ class _Operator:
     def __init__(self, config: Config, connection: Connection) -> None:
         self._config = config
         self._connection = connection
-        self._cluster = Cluster(connection)
+        # Questions and the election itself are not for the leader alone.
+        self._ungated = Cluster(connection)
+        self._leadership = Leadership(self._ungated, config.lease) if config.lease else None
+        self._cluster = Cluster(connection, self._leads)
         self._liveness = Liveness(
             resource.path(scope) for resource in WATCHED for scope in config.scopes
         )
         self._store = Store(self._enqueue)
         room = Room(self._store, config.settings, self._enqueue)
-        self.queue = WorkQueue[Key](
-            Reconciler(self._cluster, self._store, config.settings, room),
+        self._reconciler = Reconciler(
+            self._cluster, self._store, config.settings, room, self._leads
+        )
+        self._queue = WorkQueue[Key](
+            self._reconciler,
             workers=config.workers,
             expected=(ClusterError,),
         )
         self._loaded = asyncio.Event()
-        self._health = Health(self._cluster, self._liveness, self.queue.longest_run)
+        self._health = Health(self._cluster, self._liveness, self._queue.longest_run)
+        if self._leadership:
+            self._health.election_silence = self._leadership.silence
 
     async def run(self) -> None:
         """Serve the probes, wait for what is missing, then watch and work."""
@@ -82,19 +92,44 @@ class _Operator:
         finally:
             if server:
                 await server.cleanup()
-            await self._cluster.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._cluster.close()
+        await self._ungated.close()
+
+    async def rest(self) -> None:
+        """Come to rest, and let another replica lead at once.
+
+        While something may still be written, the others wait for the Lease to run out.
+        """
+        await self._queue.close(_GRACE_SECONDS)
+        _, busy = self._queue.longest_run()
+        if self._leadership and busy is None:
+            await self._leadership.release()
 
     def _parts(self) -> list[Coroutine[Any, Any, None]]:
-        return [
-            self._work(),
-            self._watch(),
-        ]
+        parts = [self._work(), self._watch()]
+        if self._leadership:
+            parts.append(self._leadership.run(self._is_warm, self._take_over))
+        return parts
+
+    def _leads(self) -> bool:
+        return self._leadership is None or self._leadership.leads()
+
+    def _is_warm(self) -> bool:
+        """Tell whether everything is known and watched; who is not so far leaves the lead."""
+        return self._loaded.is_set() and not (self._health.waiting_for or self._liveness.unopened())
+
+    def _take_over(self) -> None:
+        """Do what the leader before has left undone."""
+        self._enqueue(*self._reconciler.take_over())
 
     async def _work(self) -> None:
         """Decide nothing before everything is known; then work, and check it now and then."""
         await self._loaded.wait()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.queue.run())
+            group.create_task(self._queue.run())
             group.create_task(
                 resync(self._cluster, self._config.scopes, self._store, self._enqueue)
             )
@@ -127,7 +162,7 @@ class _Operator:
         said: list[str] = []
         while True:
             try:
-                problems = await missing(self._cluster, self._config.scopes)
+                problems = await missing(self._ungated, self._config.scopes, self._config.lease)
             except ClusterError as error:
                 problems = [f"The API server cannot be used: {error}"]
             self._health.waiting_for = problems
@@ -141,4 +176,4 @@ class _Operator:
 
     def _enqueue(self, *keys: Key) -> None:
         for key in keys:
-            self.queue.add(key)
+            self._queue.add(key)

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Iterable
 
 from flow_operator.api.v1alpha1 import API_VERSION, GROUP
-from flow_operator.shell.cluster import WATCHED, Cluster
+from flow_operator.shell.cluster import LEASES, WATCHED, Cluster
+from flow_operator.shell.config import LeaseConfig
 from flow_operator.shell.errors import NotFoundError
 
 PERMISSIONS: dict[tuple[str, str], tuple[str, ...]] = {
@@ -18,8 +19,13 @@ PERMISSIONS: dict[tuple[str, str], tuple[str, ...]] = {
 }
 """All that the operator does, by API group and resource. It has no use for anything else."""
 
+LEASE_VERBS = ("get", "create", "update")
+"""What it does with its own Lease, when there is one."""
 
-async def missing(cluster: Cluster, namespaces: Iterable[str | None]) -> list[str]:
+
+async def missing(
+    cluster: Cluster, namespaces: Iterable[str | None], lease: LeaseConfig | None = None
+) -> list[str]:
     """Return what is missing, one line each; nothing when the operator can work.
 
     Raises:
@@ -35,7 +41,8 @@ async def missing(cluster: Cluster, namespaces: Iterable[str | None]) -> list[st
         resource.plural not in kinds for resource in WATCHED if resource.api_version == API_VERSION
     ):
         return ["The CRDs are not installed: kubectl apply -f crds/"]
-    return [line for namespace in namespaces for line in await _denied(cluster, namespace)]
+    lines = [line for namespace in namespaces for line in await _denied(cluster, namespace)]
+    return lines + (await _denied_lease(cluster, lease) if lease else [])
 
 
 async def _denied(cluster: Cluster, namespace: str | None) -> list[str]:
@@ -46,8 +53,23 @@ async def _denied(cluster: Cluster, namespace: str | None) -> list[str]:
         allowed = await asyncio.gather(
             *(cluster.may(verb, group, resource, namespace) for verb in verbs)
         )
-        denied = [verb for verb, yes in zip(verbs, allowed, strict=True) if not yes]
-        if denied:
+        if not all(allowed):
             name = f"{resource} of {group}" if group else resource
-            lines.append(f"RBAC: the operator may not {', '.join(denied)} {name} {where}")
+            lines.append(f"RBAC: the operator may not {_denied_of(verbs, allowed)} {name} {where}")
     return lines
+
+
+async def _denied_lease(cluster: Cluster, lease: LeaseConfig) -> list[str]:
+    allowed = await asyncio.gather(
+        *(
+            cluster.may(verb, LEASES.group, LEASES.plural, lease.namespace, lease.name)
+            for verb in LEASE_VERBS
+        )
+    )
+    if all(allowed):
+        return []
+    return [f"RBAC: the operator may not {_denied_of(LEASE_VERBS, allowed)} {lease}"]
+
+
+def _denied_of(verbs: Iterable[str], allowed: Iterable[bool]) -> str:
+    return ", ".join(verb for verb, yes in zip(verbs, allowed, strict=True) if not yes)

@@ -63,6 +63,7 @@ FLOW_RUNS = Resource(API_VERSION, "FlowRun", "flowruns")
 JOBS = Resource("batch/v1", "Job", "jobs")
 PODS = Resource("v1", "Pod", "pods")
 EVENTS = Resource("v1", "Event", "events")
+LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases")
 WATCHED = (FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS)
 
 
@@ -153,6 +154,16 @@ class Cluster:
         path = resource.path(manifest["metadata"]["namespace"])
         return await self._send("POST", path, manifest, query={"fieldValidation": "Strict"})
 
+    async def replace(self, resource: Resource, manifest: Manifest) -> Manifest:
+        """Replace an object, unless it has changed since it was read; return it.
+
+        Raises:
+            ConflictError: It has changed.
+            NotFoundError: It is gone.
+        """
+        meta = manifest["metadata"]
+        return await self._send("PUT", resource.path(meta["namespace"], meta["name"]), manifest)
+
     async def replace_status(
         self, resource: Resource, read: Manifest, status: Manifest
     ) -> Manifest:
@@ -206,10 +217,13 @@ class Cluster:
         }
         await self._send("DELETE", resource.path(namespace, name), options)
 
-    async def may(self, verb: str, group: str, resource: str, namespace: str | None) -> bool:
-        """Tell whether the operator's RBAC rules let it do something."""
-        name, _, subresource = resource.partition("/")
-        attributes = {"verb": verb, "group": group, "resource": name, "subresource": subresource}
+    async def may(
+        self, verb: str, group: str, resource: str, namespace: str | None, name: str = ""
+    ) -> bool:
+        """Tell whether the operator's RBAC rules let it do something, if given to that object."""
+        kind, _, subresource = resource.partition("/")
+        attributes = {"verb": verb, "group": group, "resource": kind, "subresource": subresource}
+        attributes["name"] = name
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

@@ -15,6 +15,9 @@ VARIABLES = {
     "FLOW_OPERATOR_NAMESPACES": "namespaces to serve, separated by commas (default: all)",
     "FLOW_OPERATOR_WORKERS": "how many objects are worked on at the same time (default: 8)",
     "FLOW_OPERATOR_PORT": "port of /healthz and /readyz; 0 for none (default: 8080)",
+    "FLOW_OPERATOR_LEASE": "Lease by which one of several replicas leads (default: none)",
+    "FLOW_OPERATOR_LEASE_NAMESPACE": "namespace of the Lease (default: the Pod's own)",
+    "FLOW_OPERATOR_LEASE_SECONDS": "silence of a leader until another takes over (default: 8)",
     "FLOW_OPERATOR_LOG_LEVEL": "debug, info, warning or error (default: info)",
     "FLOW_OPERATOR_LOG_FORMAT": "text or json (default: text)",
 }
@@ -22,6 +25,7 @@ VARIABLES = {
 
 LogFormat = Literal["text", "json"]
 
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -29,14 +33,37 @@ class ConfigError(Exception):
     """The configuration cannot be used. The message names the variable or key, and the remedy."""
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseConfig:
+    """Which Lease is stood for.
+
+    Attributes:
+        namespace: Of the Lease.
+        name: Of the Lease.
+        seconds: After how long another process takes over from one that fell silent.
+    """
+
+    namespace: str
+    name: str
+    seconds: int = 8
+
+    def __str__(self) -> str:
+        return f"Lease {self.namespace}/{self.name}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The configuration of the process."""
+    """The configuration of the process.
+
+    Attributes:
+        lease: By which one of several processes leads; None: this one always does.
+    """
 
     settings: Settings
     namespaces: tuple[str, ...] = ()
     workers: int = 8
     port: int = 8080
+    lease: LeaseConfig | None = None
     log_level: str = "info"
     log_format: LogFormat = "text"
 
@@ -60,9 +87,26 @@ def load_config(environment: Mapping[str, str], namespaces: Sequence[str] = ()) 
         namespaces=tuple(dict.fromkeys(filter(None, (name.strip() for name in named)))),
         workers=_number(environment, "FLOW_OPERATOR_WORKERS", 8, 1, 256),
         port=_number(environment, "FLOW_OPERATOR_PORT", 8080, 0, 65535),
+        lease=_lease(environment),
         log_level=level,
         log_format=cast("LogFormat", log_format),
     )
+
+
+def _lease(environment: Mapping[str, str]) -> LeaseConfig | None:
+    name = environment.get("FLOW_OPERATOR_LEASE")
+    if not name:
+        return None
+    namespace = environment.get("FLOW_OPERATOR_LEASE_NAMESPACE")
+    if not namespace:
+        try:
+            namespace = _OWN_NAMESPACE.read_text("utf-8").strip()
+        except OSError as error:
+            raise ConfigError(
+                "FLOW_OPERATOR_LEASE_NAMESPACE: must be set where there is no ServiceAccount"
+            ) from error
+    seconds = _number(environment, "FLOW_OPERATOR_LEASE_SECONDS", 8, 1, 300)
+    return LeaseConfig(namespace, name, seconds)
 
 
 def _settings(path: str) -> Settings:

@@ -14,6 +14,9 @@ from flow_operator.shell.liveness import Liveness
 STUCK_SECONDS = 300.0
 """After how long a key that is still being worked on counts as stuck: each request ends in 30 s."""
 
+ELECTION_STUCK_SECONDS = 60.0
+"""After how long without a turn the election counts as stuck: each is over in seconds."""
+
 _PROBE_SECONDS = 3.0
 
 
@@ -26,18 +29,23 @@ class Health:
         liveness: Signs of life of the watches.
         longest_run: Tells for how long the slowest key has been worked on, and which it is.
         waiting_for: What is missing before watching can begin.
+        election_silence: Tells for how many seconds the election has not taken a turn.
     """
 
     cluster: Cluster
     liveness: Liveness
     longest_run: Callable[[], tuple[float, Any]]
     waiting_for: list[str] = field(default_factory=lambda: ["the API server has not been asked"])
+    election_silence: Callable[[], float] = lambda: 0.0
 
     async def alive(self) -> list[str]:
         """Return why a restart would help; nothing while it would not."""
         seconds, key = self.longest_run()
         if seconds > STUCK_SECONDS:
             return [f"{key} has been worked on for {seconds:.0f} s"]
+        seconds = self.election_silence()
+        if seconds > ELECTION_STUCK_SECONDS:
+            return [f"the election has not taken a turn for {seconds:.0f} s"]
         silent = [] if self.waiting_for else self.liveness.silent()
         if silent and await self._server_answers():
             return [f"the API server answers, but this watch is silent: {path}" for path in silent]
