@@ -28,7 +28,9 @@ CRDS = Path(__file__).parents[2] / "crds"
 NAMESPACE = f"flow-api-rules-{secrets.token_hex(3)}"
 PLURALS = {kind.name: kind.plural for kind in KINDS}
 OPERATORS = "app.kubernetes.io/name=flow-operator"
-NAMES = 'jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name}{"\\n"}{end}'
+NAMES = (
+    'jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name}/{.spec.replicas}{"\\n"}{end}'
+)
 DATE = re.compile(r"^(\d+[smhd])+$|^<unknown>$|^$")
 
 
@@ -97,7 +99,7 @@ def server(cluster: Cluster) -> Iterator[Server]:
     ours = [kind.crd_name for kind in KINDS if kind.crd_name not in there]
     operators = cluster.run("get", "deployments", "-A", "-l", OPERATORS, "-o", NAMES).split()
     for operator in operators:
-        _scale(cluster, operator, 0)
+        _scale(cluster, operator, "0")
     cluster.run("apply", "--server-side", "--force-conflicts", "-f", CRDS)
     cluster.run("wait", "--for=condition=Established", "crd", *(kind.crd_name for kind in KINDS))
     cluster.run("api-resources", "--api-group", GROUP)  # kubectl forgets what it knew before
@@ -105,7 +107,7 @@ def server(cluster: Cluster) -> Iterator[Server]:
     yield Server(cluster)
     cluster.run("delete", "namespace", NAMESPACE, "--wait=false")
     for operator in operators:
-        _scale(cluster, operator, 1)
+        _scale(cluster, operator, operator.rpartition("/")[2])
     if ours:
         cluster.run("delete", "crd", *ours)
 
@@ -114,12 +116,12 @@ def _exists(cluster: Cluster, *what: str) -> bool:
     return bool(cluster.run("get", *what, "--ignore-not-found", "-o", "name"))
 
 
-def _scale(cluster: Cluster, operator: str, replicas: int) -> None:
-    namespace, _, name = operator.partition("/")
+def _scale(cluster: Cluster, operator: str, replicas: str) -> None:
+    namespace, name, _ = operator.split("/")
     target = ("-n", namespace, f"deployment/{name}")
     cluster.run("scale", *target, f"--replicas={replicas}")
     cluster.run("rollout", "status", *target, "--timeout=60s")
-    if not replicas:
+    if replicas == "0":
         cluster.run("-n", namespace, "wait", "pod", "-l", OPERATORS, "--for=delete")
 
 

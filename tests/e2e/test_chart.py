@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from flow_operator.shell.checks import PERMISSIONS
+from flow_operator.shell.checks import LEASE_VERBS, PERMISSIONS
 from tests.cluster import Cluster, ClusterError, tool
-from tests.e2e.kube import Namespace
+from tests.e2e.kube import Namespace, condition
 
 CHART = Path(__file__).parents[2] / "charts" / "flow-operator"
 VARIANTS = {
     "default": (),
+    "one replica": ("replicaCount=1", "topologySpreadConstraints=null"),
     "some namespaces": ("watchNamespaces={chart-variants}",),
     "everything set": (
         "imagePullSecrets[0].name=pull",
@@ -155,7 +156,7 @@ MAY_NOT = (
     "create pods", "create pods/exec", "get pods/log", "delete pods", "update flowdeployments",
     "update flowruns", "delete flowdeployments", "create serviceaccounts/token", "get nodes",
     "create clusterrolebindings", "create rolebindings", "update customresourcedefinitions",
-    "impersonate users",
+    "impersonate users", *(f"{verb} leases" for verb in LEASE_VERBS),
 )  # fmt: skip
 
 
@@ -168,10 +169,50 @@ def test_the_operator_may_do_its_work_and_nothing_else(
     assert allowed(cluster, account, action, "-A") is (action in MAY)
 
 
+def test_the_operator_may_use_its_own_lease_and_no_other(cluster: Cluster, operator: str) -> None:
+    """Making one cannot be limited to a name; everything else is."""
+    account = f"system:serviceaccount:{operator}:flow-operator"
+    here = ("-n", operator)
+    for verb in LEASE_VERBS:
+        assert allowed(cluster, account, f"{verb} leases/flow-operator", *here)
+        assert not allowed(cluster, account, f"{verb} leases", "-n", "default")
+    assert not allowed(cluster, account, "update leases/other", *here)
+    assert not allowed(cluster, account, "delete leases/flow-operator", *here)
+
+
+def test_one_of_two_replicas_holds_the_lease(cluster: Cluster, operator: str) -> None:
+    """Both are ready, and `kubectl get lease` tells which of them works."""
+    pods = pods_of(cluster, operator, "flow-operator")
+    assert len(pods) == 2
+    lease = json.loads(cluster.run("-n", operator, "get", "lease", "flow-operator", "-o", "json"))
+    assert lease["spec"]["holderIdentity"].rpartition("_")[0] in pods
+
+
+def pods_of(cluster: Cluster, namespace: str, release: str) -> list[str]:
+    """The names of a release's Pods that are ready."""
+    selector = f"app.kubernetes.io/instance={release}"
+    found = json.loads(cluster.run("-n", namespace, "get", "pods", "-l", selector, "-o", "json"))
+    return [
+        pod["metadata"]["name"]
+        for pod in found["items"]
+        if "deletionTimestamp" not in pod["metadata"]
+        and condition(pod, "Ready").get("status") == "True"
+    ]
+
+
+def logs_of(cluster: Cluster, namespace: str, release: str) -> str:
+    """What all Pods of a release have logged."""
+    selector = f"app.kubernetes.io/instance={release}"
+    return cluster.run("-n", namespace, "logs", "-l", selector, "--tail=-1")
+
+
 def allowed(cluster: Cluster, user: str, action: str, *where: str) -> bool:
     verb, resource = action.split()
-    resource, _, subresource = resource.partition("/")
-    asked = (verb, resource, *([f"--subresource={subresource}"] if subresource else []))
+    kind, _, part = resource.partition("/")
+    if kind == "leases":
+        asked: tuple[str, ...] = (verb, resource)
+    else:
+        asked = (verb, kind, *([f"--subresource={part}"] if part else []))
     try:
         said = cluster.run("auth", "can-i", *asked, "--as", user, *where)
     except ClusterError:  # `no` is an exit code.
@@ -181,7 +222,7 @@ def allowed(cluster: Cluster, user: str, action: str, *where: str) -> bool:
 
 def test_the_operator_misses_no_permission(cluster: Cluster, operator: str) -> None:
     """Its log has no word of a permission that it lacks."""
-    assert lacking(cluster.run("-n", operator, "logs", "deployment/flow-operator")) == []
+    assert lacking(logs_of(cluster, operator, "flow-operator")) == []
 
 
 def lacking(log: str) -> list[str]:
@@ -210,7 +251,8 @@ def test_some_namespaces_are_enough_for_an_operator(
         assert allowed(cluster, account, "watch flowruns", *here)
         assert not allowed(cluster, account, "watch flowruns", "-A")
         assert not allowed(cluster, account, "get secrets", *here)
-        assert lacking(cluster.run(*here, "logs", "deployment/few-flow-operator")) == []
+        assert len(pods_of(cluster, restricted.name, "few")) == 2
+        assert lacking(logs_of(cluster, restricted.name, "few")) == []
     finally:
         cluster.run_helm("uninstall", "few", "--namespace", restricted.name, "--wait")
 

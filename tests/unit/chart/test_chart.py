@@ -13,7 +13,7 @@ import yaml
 from flow_operator.api.chart import values
 from flow_operator.api.validate import validate
 from flow_operator.core.settings import Settings
-from flow_operator.shell.checks import PERMISSIONS
+from flow_operator.shell.checks import LEASE_VERBS, PERMISSIONS
 from tests.cluster import tool
 
 CHART = Path(__file__).parents[3] / "charts" / "flow-operator"
@@ -111,10 +111,11 @@ def test_some_namespaces_need_no_cluster_role() -> None:
     assert of_kind(objects, "ClusterRole", "ClusterRoleBinding") == []
     (everywhere,) = of_kind(render("rbac.aggregate=false"), "ClusterRole")
     for kind in ("Role", "RoleBinding"):
-        found = of_kind(objects, kind)
-        assert [obj["metadata"]["namespace"] for obj in found] == ["data", "ml"]
+        found = [obj["metadata"]["namespace"] for obj in of_kind(objects, kind)]
+        assert sorted(found) == ["data", "flow-system", "ml"]
     for role in of_kind(objects, "Role"):
-        assert role["rules"] == everywhere["rules"]
+        if role["metadata"]["namespace"] != "flow-system":
+            assert role["rules"] == everywhere["rules"]
     for binding in of_kind(objects, "RoleBinding"):
         assert binding["subjects"] == [
             {"kind": "ServiceAccount", "name": "flow-operator", "namespace": "flow-system"}
@@ -139,7 +140,9 @@ def test_rbac_can_be_somebody_elses() -> None:
     """With rbac.create=false and serviceAccount.create=false the chart makes neither."""
     objects = render("rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=mine")
     kinds = {obj["kind"] for obj in objects}
-    assert kinds == {"CustomResourceDefinition", "ConfigMap", "Deployment"}
+    assert kinds == {
+        "CustomResourceDefinition", "ConfigMap", "Deployment", "PodDisruptionBudget"
+    }  # fmt: skip
     (pod,) = of_kind(objects, "Deployment")
     assert pod["spec"]["template"]["spec"]["serviceAccountName"] == "mine"
 
@@ -163,11 +166,58 @@ def test_the_pod_is_restricted() -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
 
 
-def test_one_operator_at_a_time() -> None:
-    """One replica, and the old one is gone before the new one starts."""
+def test_there_is_always_an_operator() -> None:
+    """Two replicas, of which a rollout or a drain takes one when the other is ready."""
     spec = deployment()["spec"]
-    assert spec["replicas"] == 1
-    assert spec["strategy"] == {"type": "Recreate"}
+    assert spec["replicas"] == 2
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    (budget,) = of_kind(render(), "PodDisruptionBudget")
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["selector"] == spec["selector"]
+    assert of_kind(render("replicaCount=1"), "PodDisruptionBudget") == []
+    assert deployment("replicaCount=1")["spec"]["replicas"] == 1
+
+
+def test_the_replicas_share_one_lease() -> None:
+    """It is called like the Deployment and in its namespace, and they may use no other."""
+    for settings in (), ("fullnameOverride=flows",), ("watchNamespaces={data}",):
+        name = deployment(*settings)["metadata"]["name"]
+        variables = environment(*settings)
+        assert variables["FLOW_OPERATOR_LEASE"] == name
+        assert variables["FLOW_OPERATOR_LEASE_NAMESPACE"] == "flow-system"
+        (role,) = [
+            role
+            for role in of_kind(render(*settings), "Role")
+            if role["metadata"]["namespace"] == "flow-system"
+        ]
+        create, use = role["rules"]
+        assert create["verbs"] == ["create"]
+        assert use["resourceNames"] == [name]
+        assert {*create["verbs"], *use["verbs"]} == set(LEASE_VERBS)
+        assert create["resources"] == use["resources"] == ["leases"]
+    (binding,) = of_kind(render(), "RoleBinding")
+    assert binding["roleRef"]["name"] == "flow-operator-lease"
+
+
+def test_the_pods_spread_over_the_nodes_where_they_can() -> None:
+    """Softly, by their own labels; other constraints take the place of it."""
+    spec = deployment()["spec"]
+    labels = spec["selector"]
+    (constraint,) = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert constraint["whenUnsatisfiable"] == "ScheduleAnyway"
+    assert constraint["topologyKey"] == "kubernetes.io/hostname"
+    assert constraint["labelSelector"] == labels
+    key = "topologySpreadConstraints[0]"
+    zone = {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+    other = deployment(
+        *(f"{key}.{name}={value}" for name, value in zone.items()),
+        f"{key}.labelSelector.matchLabels.a=b",
+    )
+    assert other["spec"]["template"]["spec"]["topologySpreadConstraints"] == [
+        {**zone, "labelSelector": {"matchLabels": {"a": "b"}}}
+    ]
+    none = deployment("topologySpreadConstraints=null")
+    assert "topologySpreadConstraints" not in none["spec"]["template"]["spec"]
 
 
 def test_probes_look_at_the_port_that_is_given() -> None:
@@ -320,7 +370,9 @@ def test_names() -> None:
     ("setting", "named"),
     [
         ("image.tags=1", "/image"),
-        ("replicaCount=2", "replicaCount"),
+        ("replicaCount=two", "/replicaCount"),
+        ("replicas=2", "replicas"),
+        ("topologySpreadConstraints[0].maxSkew=1", "/topologySpreadConstraints/0"),
         ("logLevel=loud", "/logLevel"),
         ("logFormat=xml", "/logFormat"),
         ("watchNamespaces=a", "/watchNamespaces"),
