@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: measure the fetcher beside its peers."""
+"""`python -m tests.bench`: measure fetcher and operator beside their peers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.bench.build import FETCHER
 from tests.bench.cases import GROUPS, Cases
 from tests.bench.fetch import measure
 from tests.bench.places import BenchError, room
+from tests.bench.scale import command as scale
 
 
 def _fetch(options: argparse.Namespace) -> int:
@@ -58,8 +59,8 @@ def _print(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
-        description="Measures the fetcher beside its peers, on real servers on loopback. What it "
-        "needs is installed on first use, into the cache.",
+        description="Measures fetcher and operator beside their peers, on real servers on this "
+        "machine. What it needs is installed on first use, into the cache.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     fetch = commands.add_parser("fetch", help="whole fetches: wall, CPU, memory, traffic")
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     start = commands.add_parser("startup", help="time to the first network byte, size of the image")
     start.set_defaults(function=_startup)
     start.add_argument("--repeats", type=int, default=20, metavar="N", help="default 20")
+    scale.add(commands)
     for command in (fetch, start):
         command.add_argument(
             "--document", type=Path, metavar="FILE", help="replace the table in this Markdown file"

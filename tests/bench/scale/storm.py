@@ -1,0 +1,216 @@
+"""Many deployments due in the same minute, and as many CronJobs, in turn on one API server.
+
+Only one of them is there at a time, and only its controller runs. The Job controller does not:
+what is measured is how fast Jobs are made, not what becomes of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from statistics import median
+
+from tests.bench.places import BenchError
+from tests.bench.scale import objects
+from tests.bench.scale.api import Api, Object, Seen
+from tests.bench.scale.bench import Options, control_plane, say
+from tests.bench.scale.figures import Judged, Section, percentile
+from tests.bench.scale.operators import Operator, running
+from tests.bench.scale.plane import DEFAULTS, LIFTED, Plane
+from tests.bench.scale.usage import Meter
+from tests.bench.tables import Row
+
+OURS, THEIRS = "flow-operator", "CronJobs, limit lifted"
+_FLAGS = {THEIRS: LIFTED, "CronJobs, default flags": DEFAULTS}
+_SLOW_ROUNDS = 3
+"""How often a peer is measured that no goal names."""
+
+_NAMESPACE = "storm"
+_KINDS = ("CronJob", "FlowDeployment", "FlowRun", "Job", "Event")
+_SPARE_SECONDS = 4.0
+_PATIENCE = 400.0
+
+
+@dataclass(frozen=True)
+class Round:
+    """One storm.
+
+    Attributes:
+        peer: Whose.
+        seconds: From the tick to the arrival of each Job, in order.
+        cpu: Processor seconds until the last Job, of the controller, `kube-apiserver` and `etcd`.
+        whole_cpu: The same until nothing more was written.
+        rest: Seconds from the tick until then.
+        requests: How many were made until then, by verb and resource.
+    """
+
+    peer: str
+    seconds: list[float]
+    cpu: dict[str, float]
+    whole_cpu: dict[str, float]
+    rest: float
+    requests: dict[str, int]
+
+
+async def measure(options: Options) -> Section:
+    """Run the rounds."""
+    count, rounds = options.size(1000, 20), options.rounds or (1 if options.quick else 3)
+    peers = [peer for peer in (OURS, *_FLAGS) if not options.peers or peer in options.peers]
+    done: list[Round] = []
+    async with control_plane() as (plane, api):
+        await api.namespace(_NAMESPACE)
+        for number in range(rounds):
+            turn = number % len(peers)
+            for peer in (*peers[turn:], *peers[:turn]):
+                if peer in (OURS, THEIRS) or number < _SLOW_ROUNDS:
+                    say(f"storm, round {number + 1} of {rounds}: {count} of {peer}")
+                    done.append(await _storm(plane, api, options, peer, count))
+                    say(_words(done[-1]))
+    return _section(done, count)
+
+
+async def _storm(plane: Plane, api: Api, options: Options, peer: str, count: int) -> Round:
+    lead = 15.0 if options.quick else 25.0 + count / 50
+    while True:
+        async with AsyncExitStack() as stack:
+            if peer == OURS:
+                operator = Operator(plane, options.build)
+                await stack.enter_async_context(running(operator))
+                pid, make = operator.pid, _deployment
+            else:
+                manager = plane.controllers("cronjob-controller", flags=_FLAGS[peer])
+                pid, make = stack.enter_context(manager), _cron_job
+            pids = {"controller": pid}
+            pids |= {name: plane.pid(name) for name in ("kube-apiserver", "etcd")}
+            tick = _next_minute(lead)
+            await api.together(api.create(make(i, tick)) for i in range(count))
+            await api.settled(patience=200)
+            if tick - time.time() > _SPARE_SECONDS:
+                found = await _watch(api, peer, tick, count, pids)
+                break
+        say("the tick came before all was at rest: again, with more time")
+        lead *= 2
+        await api.delete_all(_NAMESPACE, *_KINDS)
+    await api.delete_all(_NAMESPACE, *_KINDS)
+    await api.settled()
+    return found
+
+
+async def _watch(api: Api, peer: str, tick: float, count: int, pids: dict[str, int]) -> Round:
+    arrived: dict[str, float] = {}
+    made: Counter[str] = Counter()
+    complete = asyncio.Event()
+
+    def note(seen: Seen) -> None:
+        if seen.type == "ADDED":
+            owner = objects.owner_of(seen.name) or seen.name
+            made[owner] += 1
+            arrived.setdefault(owner, seen.at)
+            if len(arrived) >= count:
+                complete.set()
+
+    async with api.watching("Job", _NAMESPACE, note):
+        before = await api.requests()
+        await asyncio.sleep(tick - time.time() - 1.5)
+        meter = Meter(pids)
+        await asyncio.sleep(max(tick - time.time(), 0))
+        try:
+            await asyncio.wait_for(complete.wait(), _PATIENCE)
+        except TimeoutError:
+            raise BenchError(f"{peer}: {len(arrived)} of {count} Jobs were made") from None
+        cpu = meter.read()
+        rest = await api.settled() - tick
+        whole = meter.read()
+        requests = (await api.requests()).since(before)
+    if early := [name for name, at in arrived.items() if at < tick]:
+        raise BenchError(f"{peer}: Jobs before the tick: {early[:5]}")
+    if double := [name for name, number in made.items() if number > 1]:
+        raise BenchError(f"{peer}: more than one Job of {double[:5]}")
+    seconds = sorted(at - tick for at in arrived.values())
+    return Round(peer, seconds, cpu, whole, rest, _of_interest(requests.by_verb))
+
+
+def _deployment(number: int, tick: float) -> Object:
+    schedules = objects.cron(_expression(tick))
+    return objects.deployment(_NAMESPACE, f"storm-{number:04}", schedules=schedules)
+
+
+def _cron_job(number: int, tick: float) -> Object:
+    return objects.cron_job(_NAMESPACE, f"storm-{number:04}", _expression(tick))
+
+
+def _expression(tick: float) -> str:
+    return datetime.fromtimestamp(tick, UTC).strftime("%-M %-H * * *")
+
+
+def _next_minute(lead: float) -> float:
+    """The first full minute that is that many seconds away."""
+    return -(-(time.time() + lead) // 60) * 60
+
+
+def _of_interest(counts: Counter[tuple[str, str]]) -> dict[str, int]:
+    """The requests that a storm makes, without the control plane's own."""
+    kinds = ("flowdeployments", "flowruns", "cronjobs", "jobs", "pods", "events")
+    return {
+        f"{verb} {resource}": number
+        for (verb, resource), number in sorted(counts.items())
+        if resource.split("/")[0] in kinds
+    }
+
+
+def _words(found: Round) -> str:
+    return (
+        f"last Job after {found.seconds[-1]:.2f} s, at rest after {found.rest:.0f} s, "
+        f"{found.cpu['controller']:.2f} s of processor time"
+    )
+
+
+def _section(done: list[Round], count: int) -> Section:
+    head: Row = (
+        "controller", "rounds", "last Job s", "lowest-highest", "median s", "p99 s", "CPU s",
+        "API server s", "etcd s", "CPU s, all", "requests a Job", "at rest s",
+    )  # fmt: skip
+    peers = list(dict.fromkeys(each.peer for each in done))
+    rows = [_row([each for each in done if each.peer == peer], count) for peer in peers]
+    section = Section(
+        "storm",
+        f"{count:,} schedules due in the same minute",
+        tables=[[head, *rows]],
+        data={"count": count, "rounds": [asdict(each) for each in done]},
+    )
+    ours = [each.seconds[-1] for each in done if each.peer == OURS]
+    theirs = [each.seconds[-1] for each in done if each.peer == THEIRS]
+    if ours and theirs:
+        pairs = [one / other for one, other in zip(ours, theirs, strict=False)]
+        section.goals.append(
+            Judged(f"last Job, by that of {THEIRS}", median(ours) / median(theirs), 1.0, "")
+        )
+        section.notes.append(f"Ratio of each round: {', '.join(f'{pair:.2f}' for pair in pairs)}.")
+    return section
+
+
+def _row(rounds: list[Round], count: int) -> Row:
+    last = [each.seconds[-1] for each in rounds]
+
+    def middle(get: Callable[[Round], float]) -> float:
+        return median(get(each) for each in rounds)
+
+    return (
+        rounds[0].peer,
+        str(len(rounds)),
+        f"{median(last):.2f}",
+        f"{min(last):.2f}-{max(last):.2f}",
+        f"{middle(lambda each: percentile(each.seconds, 0.5)):.2f}",
+        f"{middle(lambda each: percentile(each.seconds, 0.99)):.2f}",
+        f"{middle(lambda each: each.cpu['controller']):.2f}",
+        f"{middle(lambda each: each.cpu['kube-apiserver']):.2f}",
+        f"{middle(lambda each: each.cpu['etcd']):.2f}",
+        f"{middle(lambda each: each.whole_cpu['controller']):.2f}",
+        f"{middle(lambda each: sum(each.requests.values())) / count:.1f}",
+        f"{middle(lambda each: each.rest):.0f}",
+    )
