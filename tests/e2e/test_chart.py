@@ -4,6 +4,8 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import yaml
 
 from flow_operator.shell.checks import LEASE_VERBS, PERMISSIONS
 from tests.cluster import Cluster, ClusterError, tool
-from tests.e2e.kube import Namespace, condition
+from tests.e2e.kube import Namespace, condition, wait_for
 
 CHART = Path(__file__).parents[2] / "charts" / "flow-operator"
 VARIANTS = {
@@ -186,6 +188,49 @@ def test_one_of_two_replicas_holds_the_lease(cluster: Cluster, operator: str) ->
     assert len(pods) == 2
     lease = json.loads(cluster.run("-n", operator, "get", "lease", "flow-operator", "-o", "json"))
     assert lease["spec"]["holderIdentity"].rpartition("_")[0] in pods
+
+
+def test_a_rollout_loses_no_tick(cluster: Cluster, operator: str, restricted: Namespace) -> None:
+    """Every Pod of the operator is replaced while a schedule ticks every second."""
+    schedules = [{"name": "fast", "interval": {"every": "1s"}}]
+    source = {"git": {"url": "https://git.example/acme/flows.git"}}
+    too_much = {"requests": {"cpu": "4096"}}
+    restricted.apply(
+        restricted.deployment(
+            "ticks",
+            source=source,
+            entrypoint="flow.py:main",
+            schedules=schedules,
+            catchUp="all",
+            resources=too_much,
+        )
+    )
+    before = pods_of(cluster, operator, "flow-operator")
+    wait_for(lambda: restricted.runs("ticks")[3:] or None, 60, "ticks", restricted.explain)
+    cluster.run("-n", operator, "rollout", "restart", "deployment/flow-operator")
+    cluster.run("-n", operator, "rollout", "status", "deployment/flow-operator", "--timeout=120s")
+    ended = datetime.now(UTC)
+
+    def ticks() -> dict[datetime, datetime]:
+        """When the run of each tick was made."""
+        runs = restricted.runs("ticks")
+        times = {
+            run["spec"]["trigger"]["scheduledTime"]: run["metadata"]["creationTimestamp"]
+            for run in runs
+        }
+        assert len(times) == len(runs)
+        return {datetime.fromisoformat(key): datetime.fromisoformat(times[key]) for key in times}
+
+    made = wait_for(
+        lambda: found if max(found := ticks()) > ended else None, 60, "later ticks",
+        restricted.explain,
+    )  # fmt: skip
+    restricted.run("delete", "fd", "ticks")
+    assert {later - tick for tick, later in pairwise(sorted(made))} == {timedelta(seconds=1)}
+    late = max(created - tick for tick, created in made.items())
+    print(f"\nthe latest of {len(made)} ticks in a rollout was {late.total_seconds():.0f} s late")
+    assert late < timedelta(seconds=10)
+    assert not set(before) & set(pods_of(cluster, operator, "flow-operator"))
 
 
 def pods_of(cluster: Cluster, namespace: str, release: str) -> list[str]:
