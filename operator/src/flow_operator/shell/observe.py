@@ -7,6 +7,7 @@ concluded from what the store does not have.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,12 +49,20 @@ class DeploymentView:
     runs: list[FlowRun]
 
 
+def utc_now() -> datetime:
+    """Return the time, in UTC."""
+    return datetime.now(UTC)
+
+
 class Observer:
     """Looks at deployments and runs."""
 
-    def __init__(self, cluster: Cluster, store: Store) -> None:
+    def __init__(
+        self, cluster: Cluster, store: Store, clock: Callable[[], datetime] = utc_now
+    ) -> None:
         self._cluster = cluster
         self._store = store
+        self._clock = clock
 
     def deployment(self, key: Key) -> DeploymentView | None:
         """Return a deployment and its runs; None when there is none. Reads nothing."""
@@ -62,19 +71,20 @@ class Observer:
             return None
         return DeploymentView(raw, self._runs(key))
 
-    async def confirm_deployment(self, key: Key, *, runs: bool) -> DeploymentView | None:
-        """Read a deployment, and its runs if the decision is about them, too."""
+    async def confirm_deployment(self, key: Key) -> DeploymentView | None:
+        """Read a deployment, and its runs if it depends on them what may start."""
         raw = await self._read(FLOW_DEPLOYMENTS, key.namespace, key.name)
         if raw is None:
             return None
-        if not runs:
-            return DeploymentView(raw, self._runs(key))
+        view = DeploymentView(raw, self._runs(key))
+        if not (lists_unknown_runs(view) or _runs_count(view)):
+            return view
         manifests = await self._cluster.list(
             FLOW_RUNS, key.namespace, fields=f"{RUNS_OF_DEPLOYMENT}={key.name}"
         )
         for manifest in manifests:
             self._store.saw(FLOW_RUNS, manifest)
-        return DeploymentView(raw, [run for item in manifests if (run := _parse(item))])
+        return replace(view, runs=[run for item in manifests if (run := _parse(item))])
 
     async def run(self, key: Key) -> RunView | None:
         """Return a run and what it stands on; None when there is none.
@@ -114,7 +124,7 @@ class Observer:
             return RunView(raw)
         uid = job["metadata"]["uid"]
         pods = self._store.group(PODS, namespace, uid)
-        missing = not pods and should_have_a_pod(job)
+        missing = not pods and should_have_a_pod(job, self._clock())
         if missing or _pods_are_over(job, pods):
             labels = f"{names.LABEL_RUN_UID}={run.metadata.uid}"
             pods = await self._cluster.list(PODS, namespace, labels=labels)
@@ -149,12 +159,25 @@ class Observer:
         return [run for item in manifests if (run := _parse(item))]
 
 
-def should_have_a_pod(job: dict[str, Any]) -> bool:
+def lists_unknown_runs(view: DeploymentView) -> bool:
+    """Tell whether a run that has its place is not known: it need not be gone."""
+    known = {run.metadata.name for run in view.runs}
+    active = (view.raw.get("status") or {}).get("active") or []
+    return any(entry.get("name") not in known for entry in active)
+
+
+def _runs_count(view: DeploymentView) -> bool:
+    """Tell whether what becomes of a tick depends on the other runs."""
+    policy = view.raw["spec"].get("concurrencyPolicy", "Allow")
+    return policy != "Allow" and not all(is_finished(run) for run in view.runs)
+
+
+def should_have_a_pod(job: dict[str, Any], now: datetime) -> bool:
     """Tell whether a Job is old enough for its lack of a Pod to be a problem."""
     if job["spec"].get("suspend") or (job.get("status") or {}).get("conditions"):
         return False
     created = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
-    return datetime.now(UTC) - created > POD_IS_LATE
+    return now - created > POD_IS_LATE
 
 
 def _pods_are_over(job: dict[str, Any], pods: list[dict[str, Any]]) -> bool:

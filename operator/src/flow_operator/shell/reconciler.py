@@ -13,7 +13,7 @@ It costs one read: the deployment's, before the FlowRun is created.
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flow_operator.core.decision import CreateJob, Decision
@@ -24,7 +24,13 @@ from flow_operator.shell.apply import apply
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, Cluster
 from flow_operator.shell.errors import ConflictError, NamespaceGoneError
 from flow_operator.shell.keys import Key
-from flow_operator.shell.observe import POD_IS_LATE, DeploymentView, Observer, should_have_a_pod
+from flow_operator.shell.observe import (
+    POD_IS_LATE,
+    Observer,
+    lists_unknown_runs,
+    should_have_a_pod,
+    utc_now,
+)
 from flow_operator.shell.room import Room
 from flow_operator.shell.store import Store
 
@@ -49,6 +55,7 @@ class Reconciler:
         room: Tells whether the operator as a whole has room for a run.
         leads: Whether this process may write. While it may not, it decides all the same, and
             remembers what there would have been to do.
+        clock: Tells the time, in UTC.
     """
 
     def __init__(
@@ -58,13 +65,16 @@ class Reconciler:
         settings: Settings,
         room: Room,
         leads: Callable[[], bool] = lambda: True,
+        *,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._cluster = cluster
         self._store = store
         self._settings = settings
         self._room = room
         self._leads = leads
-        self._observer = Observer(cluster, store)
+        self._clock = clock
+        self._observer = Observer(cluster, store, clock)
         self._left: dict[Key, None] = {}
 
     async def __call__(self, key: Key) -> float | None:
@@ -98,12 +108,12 @@ class Reconciler:
         view = self._observer.deployment(key)
         if view is None:
             return None
-        now = _now()
+        now = self._now()
         decision = decide_deployment(view.raw, view.runs, now)
         if not self._leads():
             return self._leave(key, decision, now)
-        if decision.commits:
-            confirmed = await self._observer.confirm_deployment(key, runs=_counts(view))
+        if decision.commits or (decision.actions and lists_unknown_runs(view)):
+            confirmed = await self._observer.confirm_deployment(key)
             if confirmed is None:
                 return None
             view = confirmed
@@ -116,7 +126,7 @@ class Reconciler:
         if refusal:
             decision = decide_deployment(view.raw, view.runs, now, refusal)
             await apply(self._cluster, self._store, FLOW_DEPLOYMENTS, view.raw, decision.actions)
-        return _seconds_left(decision.requeue_after, now)
+        return self._seconds_left(decision.requeue_after, now)
 
     async def _run(self, key: Key) -> float | None:
         view = await self._observer.run(key)
@@ -126,7 +136,7 @@ class Reconciler:
         leads = self._leads()
         if leads and may_start(view):
             view = replace(view, held=self._room.ask(view.raw))
-        now = _now()
+        now = self._now()
         decision = decide_run(view, now, self._settings)
         if not leads:
             return self._leave(key, decision, now)
@@ -144,13 +154,13 @@ class Reconciler:
             await apply(self._cluster, self._store, FLOW_RUNS, view.raw, decision.actions)
         if decision.ends_run:
             self._room.over(key)
-        return _seconds_left(_earliest(decision.requeue_after, _until_pod(view)), now)
+        return self._seconds_left(_earliest(decision.requeue_after, self._until_pod(view)), now)
 
     def _leave(self, key: Key, decision: Decision, now: datetime) -> float | None:
         if decision.actions:
             self._left[key] = None
             return None
-        return _seconds_left(decision.requeue_after, now)
+        return self._seconds_left(decision.requeue_after, now)
 
     def _too_soon(self, raw: dict[str, Any], decision: Decision) -> float | None:
         """Return how long to wait with a write that only says how far a run is."""
@@ -159,34 +169,26 @@ class Reconciler:
         left = PROGRESS_SECONDS - self._store.since_written(raw["metadata"]["uid"])
         return left if left > 0 else None
 
+    def _until_pod(self, view: RunView) -> float | None:
+        """Return when to look for what keeps a Job from having a Pod, for no watch tells."""
+        if view.job is None or view.pods:
+            return None
+        late = should_have_a_pod(view.job, self._clock())
+        return _LOOK_FOR_POD if late else POD_IS_LATE.total_seconds() + 1.0
 
-def _counts(view: DeploymentView) -> bool:
-    """Tell whether what becomes of a tick depends on the other runs."""
-    policy = view.raw["spec"].get("concurrencyPolicy", "Allow")
-    return policy != "Allow" and any(run.status.completion_time is None for run in view.runs)
+    def _seconds_left(self, after: float | None, now: datetime) -> float | None:
+        """Return what is left of a wait that counts from the time of the decision.
 
+        Without it a tick would be up to a second late, and by what the writes took.
+        """
+        if after is None:
+            return None
+        return max((now + timedelta(seconds=after) - self._clock()).total_seconds(), 0.0)
 
-def _until_pod(view: RunView) -> float | None:
-    """Return when to look for what keeps a Job from having a Pod, for no watch tells."""
-    if view.job is None or view.pods:
-        return None
-    return _LOOK_FOR_POD if should_have_a_pod(view.job) else POD_IS_LATE.total_seconds() + 1.0
+    def _now(self) -> datetime:
+        """Return the time in whole seconds, as Kubernetes writes it."""
+        return self._clock().replace(microsecond=0)
 
 
 def _earliest(*waits: float | None) -> float | None:
     return min((wait for wait in waits if wait is not None), default=None)
-
-
-def _seconds_left(after: float | None, now: datetime) -> float | None:
-    """Return what is left of a wait that counts from the time of the decision, in whole seconds.
-
-    Without it a tick would be up to a second late, and by what the writes took.
-    """
-    if after is None:
-        return None
-    return max((now + timedelta(seconds=after) - datetime.now(UTC)).total_seconds(), 0.0)
-
-
-def _now() -> datetime:
-    """Return the time in whole seconds, as Kubernetes writes it."""
-    return datetime.now(UTC).replace(microsecond=0)
