@@ -423,8 +423,12 @@ async def test_who_cannot_renew_stops_in_time_and_comes_back(
         assert only.gains == 2
         assert only.leadership.silence() < 5.0
     said = [record.getMessage() for record in caplog.records]
-    assert said.count("Leading no longer: Lease system/operator could not be renewed") == 1
-    assert said.count("Leading: Lease system/operator is held by only") == 2
+    assert [words for words in said if "out of reach" not in words] == [
+        "Leading: Lease system/operator is held by only",
+        "Leading no longer: Lease system/operator could not be renewed",
+        "Leading: Lease system/operator is held by only",
+    ]
+    assert len(said) <= 5
 
 
 async def test_who_is_not_fit_leaves_the_lease_alone() -> None:

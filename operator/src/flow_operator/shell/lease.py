@@ -90,7 +90,8 @@ class Leadership:
             except (ConflictError, AlreadyExistsError) as error:
                 logger.debug("%s: %s", self._config, error)
             except (ClusterError, TimeoutError) as error:
-                self._say(f"{self._config} is out of reach: {error or 'no answer in time'}")
+                why = str(error) or "no answer in time"
+                self._say(f"{self._config} is out of reach: {why}", topic="out of reach")
             self._tell_loss()
             pause = self._election.pause(self._clock())
             await asyncio.sleep(pause * random.uniform(0.8, 1.0))  # noqa: S311 - jitter
@@ -164,9 +165,10 @@ class Leadership:
             why = "could not be renewed" if self._election.holds else f"is held by {holder}"
             self._say(f"Leading no longer: {self._config} {why}")
 
-    def _say(self, words: str, level: int = logging.WARNING) -> None:
-        if words != self._said:
-            self._said = words
+    def _say(self, words: str, level: int = logging.WARNING, topic: str = "") -> None:
+        """Log something, unless it is what was said last, in whatever words."""
+        if (topic or words) != self._said:
+            self._said = topic or words
             logger.log(level, "%s", words)
 
 
