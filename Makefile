@@ -10,7 +10,7 @@ LOCK   := uv pip compile --quiet --universal --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types layers generated generate unit contract integration e2e large-blob \
-        cluster-up cluster-down images bench-fetch fuzz lock lock-check clean
+        cluster-up cluster-down images bench-fetch bench-scale fuzz lock lock-check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ images: $(READY) ## Build the images and load them into the test cluster
 
 bench-fetch: $(READY) ## Measure the fetcher beside its peers (needs Go; half an hour)
 	$(BIN)/python -m tests.bench fetch
+
+bench-scale: $(READY) ## Measure the operator: storms, 10,000 deployments, failover, latency, soak (root; an hour)
+	$(BIN)/python -m tests.bench scale
 
 fuzz: $(READY) ## Fuzz what reads foreign input (SECONDS=60)
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) --jobs 2

@@ -71,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the benches that were asked for; 1 when one of them could not end."""
     if unknown := [name for name in options.bench if name not in BENCHES]:
         raise BenchError(f"no bench {unknown[0]!r}; there are: {', '.join(BENCHES)}")
-    signal.signal(signal.SIGTERM, _interrupt)
+    # As Ctrl-C, which asyncio turns into an orderly end: nothing is left running.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     build = Build(
         options.operator.resolve(),
         dict(word.split("=", 1) for word in options.env),
@@ -145,7 +146,3 @@ def _cause(error: BaseException) -> BaseException:
             raise others
         return _cause(error.exceptions[0])
     return error
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.bench.places import BenchError
 from tests.bench.scale import objects
-from tests.bench.scale.api import Api, Object
+from tests.bench.scale.api import RESOURCES, Api, Object
 from tests.bench.scale.bench import Options, say
 from tests.bench.scale.kubelet import Kubelet
 from tests.bench.scale.operators import Operator, running
@@ -26,7 +26,7 @@ from tests.bench.scale.usage import Memory, Meter
 NAMESPACES = 20
 
 _SEED = "seed"
-_YEAR = 365 * 86_400
+_TEN_DAYS = 10 * 86_400
 _OWN = ("name", "namespace", "labels", "annotations", "ownerReferences")
 _GENERATED = ("controller-uid", "job-name")
 
@@ -86,7 +86,7 @@ async def _seed(plane: Plane, api: Api, options: Options) -> tuple[dict[str, Obj
             empty = operator.memory()
             async with Kubelet(api).playing(_SEED):
                 soon = datetime.fromtimestamp(time.time() + 3, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-                schedules = objects.every(_YEAR, soon)
+                schedules = objects.every(_TEN_DAYS, soon)
                 await api.create(objects.deployment(_SEED, "seed-0000", schedules=schedules))
                 await _ended(api)
                 await api.settled()
@@ -95,7 +95,7 @@ async def _seed(plane: Plane, api: Api, options: Options) -> tuple[dict[str, Obj
         found = await api.list(kind, _SEED)
         if len(found) != 1:
             raise BenchError(f"{len(found)} objects of kind {kind} where one was expected")
-        family[kind] = found[0]
+        family[kind] = {**found[0], "apiVersion": RESOURCES[kind][0], "kind": kind}
     await api.delete_all(_SEED, *family, "Event")
     return family, empty
 

@@ -25,8 +25,8 @@ from tests.bench.scale.plane import DEFAULTS, LIFTED, Plane
 from tests.bench.scale.usage import Meter
 from tests.bench.tables import Row
 
-OURS, THEIRS = "flow-operator", "CronJobs, limit lifted"
-_FLAGS = {THEIRS: LIFTED, "CronJobs, default flags": DEFAULTS}
+OURS, THEIRS = "flow-operator", "cronjobs-lifted"
+_FLAGS = {THEIRS: LIFTED, "cronjobs-default": DEFAULTS}
 _SLOW_ROUNDS = 3
 """How often a peer is measured that no goal names."""
 
@@ -188,7 +188,7 @@ def _section(done: list[Round], count: int) -> Section:
     if ours and theirs:
         pairs = [one / other for one, other in zip(ours, theirs, strict=False)]
         section.goals.append(
-            Judged(f"last Job, by that of {THEIRS}", median(ours) / median(theirs), 1.0, "")
+            Judged(f"last Job, as a share of {THEIRS}", median(ours) / median(theirs), 1.0, "")
         )
         section.notes.append(f"Ratio of each round: {', '.join(f'{pair:.2f}' for pair in pairs)}.")
     return section
