@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import Cluster, choose, ensure
-from tests.e2e.kube import Namespace
+from tests.e2e.kube import Namespace, wait_for
 from tests.e2e.servers import Servers
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +54,19 @@ def operator(cluster: Cluster) -> str:
         "-n", OPERATOR_NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=120s"
     )
     return OPERATOR_NAMESPACE
+
+
+@pytest.fixture(scope="module")
+def exclusive(cluster: Cluster, operator: str) -> Iterator[Cluster]:
+    """The cluster without the operator that other tests use; it comes back afterwards."""
+    deployment = f"deployment/{RELEASE}"
+    replicas = cluster.run("-n", operator, "get", deployment, "-o", "jsonpath={.spec.replicas}")
+    pods = ("-n", operator, "get", "pods", "-l", f"app.kubernetes.io/name={RELEASE}", "-o", "name")
+    cluster.run("-n", operator, "scale", deployment, "--replicas=0")
+    wait_for(lambda: None if cluster.run(*pods).strip() else "gone", 60, "the operator to go")
+    yield cluster
+    cluster.run("-n", operator, "scale", deployment, f"--replicas={replicas}")
+    cluster.run("-n", operator, "rollout", "status", deployment, "--timeout=120s")
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from typing import Any
 
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, WATCHED, Cluster
 from flow_operator.shell.connection import Connection
-from tests.e2e.proxy import Fault, Proxy
+from tests.e2e.proxy import Fault, Proxy, kubeconfig_for
 
 PATIENCE = 60.0
 COMMIT = "8c1f" * 10
@@ -72,7 +72,7 @@ class Lane:
         self.proxy = Proxy(self.lab.connection, self.lab.impersonate, self._kill)
         await self.proxy.start()
         kubeconfig = self.lab.folder / f"{self.namespace}-{self.starts}.kubeconfig"
-        kubeconfig.write_text(json.dumps(_kubeconfig(self.proxy.address)))
+        kubeconfig.write_text(json.dumps(kubeconfig_for(self.proxy.address)))
         self.log = (self.lab.folder / f"{self.namespace}.log").open("ab")
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, *self.command, "--namespace", self.namespace,
@@ -226,17 +226,6 @@ def _last_trigger(deployment: Object | None) -> int | None:
 def _owner(manifest: Object) -> str | None:
     owners = manifest["metadata"].get("ownerReferences") or []
     return next((owner["uid"] for owner in owners if owner.get("controller")), None)
-
-
-def _kubeconfig(server: str) -> Object:
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "proxy", "cluster": {"server": server}}],
-        "users": [{"name": "nobody", "user": {"token": "none"}}],
-        "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "nobody"}}],
-        "current-context": "proxy",
-    }
 
 
 def _time() -> str:

@@ -1,16 +1,16 @@
-"""An HTTP proxy before the API server that counts writes and kills their sender at one of them.
+"""HTTP proxies before the API server: one that only forwards, and one that counts and strikes.
 
-It serves plain HTTP on loopback and forwards with the credentials of a `Connection`, so that it
-sees every request whole. Watches are streamed.
+They serve plain HTTP on loopback and forward with the credentials of a `Connection`, so that they
+see every request whole.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import aiohttp
 from aiohttp import web
@@ -41,30 +41,23 @@ class Fault:
 
 
 @dataclass
-class Proxy:
-    """The way of one operator to the API server.
+class Forwarder:
+    """The way of one client to the API server; what happens on it is up to `handle`.
 
     Args:
         connection: Where to forward to.
         impersonate: The user to act as; empty: whoever the connection's credentials are for.
-        strike: Called once at the fault, before anything else happens; kills the operator.
     """
 
     connection: Connection
     impersonate: str = ""
-    strike: Callable[[], None] = lambda: None
-    writes: list[Write] = field(default_factory=list)
-    reads: int = 0
-    watches: set[str] = field(default_factory=set)
-    struck: asyncio.Event = field(default_factory=asyncio.Event)
-    address: str = ""
-    _fault: Fault | None = None
+    address: str = field(default="", init=False)
 
     async def start(self) -> None:
         """Serve on a free port of loopback; `address` says where."""
         self._session = self.connection.session()
         app = web.Application(client_max_size=16 * 1024**2)
-        app.router.add_route("*", "/{path:.*}", self._handle)
+        app.router.add_route("*", "/{path:.*}", self.handle)
         # Handlers of watches end with their clients, and do not hold up the end of the proxy.
         self._runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=0.01
@@ -80,25 +73,15 @@ class Proxy:
         await self._runner.cleanup()
         await self._session.close()
 
-    def arm(self, fault: Fault | None) -> None:
-        """Count from one again, and strike at that write."""
-        self.writes.clear()
-        self.reads = 0
-        self._fault = fault
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer a request."""
+        raise NotImplementedError
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        path, body = request.rel_url.path, await request.read()
-        counts = request.method in WRITES and not path.startswith(QUESTIONS)
-        if self.struck.is_set():
-            raise _Severed
-        if counts:
-            self.writes.append(Write(request.method, path))
-        elif request.method == "GET" and "watch" not in request.query:
-            self.reads += 1
-        fault = self._fault
-        hit = fault if fault and counts and len(self.writes) == fault.number else None
-        if hit and hit.when == "before":
-            self._strike()
+    @contextlib.asynccontextmanager
+    async def forward(
+        self, request: web.Request, body: bytes
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Make a request of the API server, in place of who sent it."""
         headers = {
             name: value
             for name, value in request.headers.items()
@@ -113,13 +96,73 @@ class Proxy:
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None),
         ) as upstream:
-            if request.query.get("watch") == "true":
+            yield upstream
+
+
+def is_watch(request: web.Request) -> bool:
+    """Tell whether the answer is a stream."""
+    return request.query.get("watch") in ("true", "1")
+
+
+def answer(upstream: aiohttp.ClientResponse, body: bytes) -> web.Response:
+    """Return the answer of the API server to whom it is for."""
+    kind = upstream.headers.get("Content-Type", "application/json")
+    return web.Response(status=upstream.status, body=body, headers={"Content-Type": kind})
+
+
+def kubeconfig_for(server: str) -> dict[str, Any]:
+    """Return the kubeconfig that leads a client to a proxy."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "proxy", "cluster": {"server": server}}],
+        "users": [{"name": "nobody", "user": {"token": "none"}}],
+        "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "nobody"}}],
+        "current-context": "proxy",
+    }
+
+
+@dataclass
+class Proxy(Forwarder):
+    """The way of one operator to the API server.
+
+    Args:
+        strike: Called once at the fault, before anything else happens; kills the operator.
+    """
+
+    strike: Callable[[], None] = lambda: None
+    writes: list[Write] = field(default_factory=list)
+    reads: int = 0
+    watches: set[str] = field(default_factory=set)
+    struck: asyncio.Event = field(default_factory=asyncio.Event)
+    _fault: Fault | None = None
+
+    def arm(self, fault: Fault | None) -> None:
+        """Count from one again, and strike at that write."""
+        self.writes.clear()
+        self.reads = 0
+        self._fault = fault
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        path, body = request.rel_url.path, await request.read()
+        counts = request.method in WRITES and not path.startswith(QUESTIONS)
+        if self.struck.is_set():
+            raise _Severed
+        if counts:
+            self.writes.append(Write(request.method, path))
+        elif request.method == "GET" and not is_watch(request):
+            self.reads += 1
+        fault = self._fault
+        hit = fault if fault and counts and len(self.writes) == fault.number else None
+        if hit and hit.when == "before":
+            self._strike()
+        async with self.forward(request, body) as upstream:
+            if is_watch(request):
                 return await self._stream(request, upstream)
-            answer = await upstream.read()
+            content = await upstream.read()
             if hit:
                 self._strike()
-            kind = upstream.headers.get("Content-Type", "application/json")
-            return web.Response(status=upstream.status, body=answer, headers={"Content-Type": kind})
+            return answer(upstream, content)
 
     async def _stream(
         self, request: web.Request, upstream: aiohttp.ClientResponse

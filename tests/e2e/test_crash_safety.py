@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,23 +18,10 @@ from flow_operator.shell.cluster import Cluster
 from flow_operator.shell.connection import Connection
 from tests.cluster import Cluster as RealCluster
 from tests.e2e.conftest import OPERATOR_NAMESPACE, RELEASE
-from tests.e2e.kube import wait_for
 from tests.e2e.lane import Lab, Lane
 from tests.e2e.proxy import Fault, Write
 
 LANES = 4
-
-
-@pytest.fixture(scope="module")
-def exclusive(cluster: RealCluster, operator: str) -> Iterator[RealCluster]:
-    """The cluster without the operator that other tests use; it comes back afterwards."""
-    deployment = f"deployment/{RELEASE}"
-    pods = ("-n", operator, "get", "pods", "-l", f"app.kubernetes.io/name={RELEASE}", "-o", "name")
-    cluster.run("-n", operator, "scale", deployment, "--replicas=0")
-    wait_for(lambda: None if cluster.run(*pods).strip() else "gone", 60, "the operator to go")
-    yield cluster
-    cluster.run("-n", operator, "scale", deployment, "--replicas=1")
-    cluster.run("-n", operator, "rollout", "status", deployment, "--timeout=120s")
 
 
 @pytest.fixture
