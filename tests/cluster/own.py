@@ -74,7 +74,7 @@ class OwnCluster:
         """Start one component again."""
         _known(component)
         self.node.start(component, components.command(component, self.settings))
-        if component == "kube-apiserver":
+        if component in ("etcd", "kube-apiserver") and self.node.running("kube-apiserver"):
             self._wait("the API server", Probe(self.settings).api_ready, component)
 
     def stop(self, component: str, grace: float = 10) -> None:

@@ -74,6 +74,11 @@ class Cluster:
         target = ["--kubeconfig", str(self.kubeconfig), "--kube-context", self.context]
         return run([self.helm, *target, *arguments], stdin=stdin)
 
+    @property
+    def can_stop(self) -> bool:
+        """Whether single components can be stopped here."""
+        return isinstance(self.provider, OwnCluster)
+
     def stop(self, component: str, grace: float = 10) -> None:
         """Stop a component (`kube-apiserver`, `etcd`, …); `grace=0` kills it."""
         self._own().stop(component, grace)
