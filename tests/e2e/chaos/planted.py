@@ -1,0 +1,118 @@
+"""Operators with a bug, and for each the little storm that must show it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from tests.e2e.chaos import exact
+from tests.e2e.chaos.faults import Fault, Kind
+from tests.e2e.chaos.meddler import Only
+from tests.e2e.chaos.storm import Lab, Storm
+from tests.e2e.chaos.workload import EXACT, Flow, Timer
+
+RUN = "import runpy; runpy.run_module('flow_operator', run_name='__main__', alter_sys=True)\n"
+
+RANDOM_NAME = """
+import secrets
+from flow_operator.core import names
+name = names.tick_run_name
+names.tick_run_name = lambda *args: f"{name(*args)}-{secrets.token_hex(3)}"
+"""
+LOST_WAKE_UP = """
+from flow_operator.shell.queue import WorkQueue
+add = WorkQueue.add
+def lossy(queue, key, after=0.0):
+    if key not in queue._running:
+        add(queue, key, after)
+WorkQueue.add = lossy
+"""
+RECORD_FIRST = """
+from dataclasses import replace
+from flow_operator.core.decision import WriteStatus
+from flow_operator.shell import reconciler
+decide = reconciler.decide_deployment
+def decide_deployment(*args):
+    decision = decide(*args)
+    first = lambda action: not isinstance(action, WriteStatus)
+    return replace(decision, actions=tuple(sorted(decision.actions, key=first)))
+reconciler.decide_deployment = decide_deployment
+"""
+
+
+FORGET_FAILED = """
+from flow_operator.shell.queue import WorkQueue
+failed = WorkQueue._failed
+def forget(queue, key, error):
+    failed(queue, key, error)
+    return None
+WorkQueue._failed = forget
+"""
+
+
+def _creates_run(method: str, path: str, body: bytes) -> bool:
+    return method == "POST" and path.endswith("/flowruns")
+
+
+def _takes_up_run(method: str, path: str, body: bytes) -> bool:
+    return "/flowruns/" in path and b'"phase":"Pending"' in body
+
+
+def _says_running(method: str, path: str, body: bytes) -> bool:
+    return "/flowruns/" in path and b'"phase":"Running"' in body
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A bug, the fault that it cannot stand and which requests that is for, and how it shows."""
+
+    code: str
+    fault: Fault
+    only: Only
+    problem: str
+
+
+BUGS = {
+    "a name that is not deterministic": Bug(
+        RANDOM_NAME, Fault(0, Kind.LOSE, 0, 0, 1), _creates_run, "2 FlowRuns for the tick of"
+    ),
+    "a tick on record before its run is made": Bug(
+        RECORD_FIRST, Fault(0, Kind.REFUSE, 0, 0, 1), _creates_run, "no FlowRun for the tick of"
+    ),
+    "a wake-up lost while its key is worked on": Bug(
+        LOST_WAKE_UP, Fault(0, Kind.SLOW, 0, 9, 1), _says_running, "is Running"
+    ),
+    "a key that failed and is not looked at again": Bug(
+        FORGET_FAILED, Fault(0, Kind.REFUSE, 0, 0, 1), _takes_up_run, "is new"
+    ),
+}
+NO_BUG = "no bug"
+
+_FLOWS = [
+    Flow(f"flow-{number}", (Timer("fast", 3),), EXACT, 1.5 + 0.5 * number, fails=4)
+    for number in range(4)
+]
+_PATIENCE = 15.0
+_SLOW = (2.5, 2.5)
+
+
+async def blow_at_all(lab: Lab) -> dict[str, list[str]]:
+    """Return what each little storm shows: of every bug, and of the operator without any."""
+    storms = {name: _storm(lab, f"bug-{n}", bug) for n, (name, bug) in enumerate(BUGS.items())}
+    storms[NO_BUG] = Storm(
+        lab, f"chaos-{lab.stamp}-no-bug", _FLOWS, [bug.fault for bug in BUGS.values()],
+        needed=[flow.name for flow in _FLOWS], operators=1, calm_seconds=0,
+    )  # fmt: skip
+    afters = await asyncio.gather(*(storm.run() for storm in storms.values()))
+    return {
+        name: [*after.problems, *exact.judge(after, _FLOWS)]
+        for name, after in zip(storms, afters, strict=True)
+    }
+
+
+def _storm(lab: Lab, name: str, bug: Bug) -> Storm:
+    return Storm(
+        lab, f"chaos-{lab.stamp}-{name}", _FLOWS, [bug.fault], slow=_SLOW,
+        needed=[flow.name for flow in _FLOWS], operators=1, command=("-c", bug.code + RUN),
+        only=bug.only, calm_seconds=0, patience=_PATIENCE,
+    )  # fmt: skip
