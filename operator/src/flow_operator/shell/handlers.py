@@ -5,7 +5,7 @@ peering are off. It swallows their errors, so they are one line that cannot fail
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -61,6 +61,7 @@ def make_settings() -> kopf.OperatorSettings:
     """Return the settings under which kopf only watches, and notices when a watch is dead."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _NoDiffs()
     settings.scanning.disabled = True  # needs no right to watch namespaces and CRDs
     settings.process.ultimate_exiting_timeout = None
     settings.queueing.exit_timeout = 0.5
@@ -76,3 +77,16 @@ def make_settings() -> kopf.OperatorSettings:
         if selector := labels_of(resource):
             settings.watching.label_selectors[_selector(resource)] = selector
     return settings
+
+
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Compares nothing: else kopf copies every object twice, for handlers that there are not."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None

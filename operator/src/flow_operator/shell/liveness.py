@@ -51,8 +51,14 @@ class Liveness:
             if now - (self._since if seen is None else seen) > SILENCE_SECONDS
         ]
 
-    def response_class(self) -> type[aiohttp.ClientResponse]:
-        """Return a class of responses that report the signs of life of watches."""
+    def response_class(
+        self, is_news: Callable[[bytes], bool] = bool
+    ) -> type[aiohttp.ClientResponse]:
+        """Return a class of responses that report the signs of life of watches.
+
+        Args:
+            is_news: Whether to pass on a line of a watch.
+        """
         note = self.note
 
         class WatchResponse(aiohttp.ClientResponse):
@@ -60,26 +66,39 @@ class Liveness:
                 await super().start(connection)
                 if self.status == 200 and self.url.query.get("watch") == "true":
                     note(self.url.path)
-                    self.content = _Heard(self.content, self.url.path, note)  # type: ignore[assignment]
+                    self.content = _Heard(self.content, self.url.path, note, is_news)  # type: ignore[assignment]
                 return self
 
         return WatchResponse
 
 
 class _Heard:
-    """A stream of bytes that tells when some arrive."""
+    """A stream of lines that tells when bytes arrive, and leaves out what is no news."""
 
     def __init__(
-        self, stream: aiohttp.StreamReader, path: str, note: Callable[[str], None]
+        self,
+        stream: aiohttp.StreamReader,
+        path: str,
+        note: Callable[[str], None],
+        is_news: Callable[[bytes], bool],
     ) -> None:
         self._stream = stream
         self._path = path
         self._note = note
+        self._is_news = is_news
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        begun: list[bytes] = []
         async for chunk in self._stream.iter_chunked(size):
             self._note(self._path)
-            yield chunk
+            if b"\n" not in chunk:
+                begun.append(chunk)
+                continue
+            *lines, rest = b"".join((*begun, chunk)).split(b"\n")
+            begun = [rest]
+            if news := [line for line in lines if self._is_news(line)]:
+                yield b"\n".join((*news, b""))
+        yield b"".join(begun)

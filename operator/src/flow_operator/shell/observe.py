@@ -6,6 +6,7 @@ before these the object is read, unless this process itself wrote it a moment ag
 concluded from what the store does not have.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,8 +26,11 @@ from flow_operator.shell.store import Store
 
 logger = logging.getLogger(__name__)
 
-POD_IS_LATE = timedelta(seconds=5)
+POD_IS_LATE = timedelta(seconds=10)
 """How old a Job is before its lack of a Pod is looked into."""
+
+_EVENTS_LAST = 5.0
+"""For how many seconds what was read of Events is good enough."""
 
 _JUST_WRITTEN = 2.0
 """For how many seconds nobody else can have written what this process wrote: less than is left of
@@ -63,6 +67,7 @@ class Observer:
         self._cluster = cluster
         self._store = store
         self._clock = clock
+        self._refused = _RefusedPods(cluster)
 
     def deployment(self, key: Key) -> DeploymentView | None:
         """Return a deployment and its runs; None when there is none. Reads nothing."""
@@ -90,8 +95,8 @@ class Observer:
         """Return a run and what it stands on; None when there is none.
 
         Reads nothing as a rule. A deployment or a Job that the store does not have is looked for;
-        so are the Pods of a Job that should have one, or had one that did not say how it ended, and
-        the Events that tell why there is none.
+        so are the Pods of a Job that has ended while none that is known has, and the Events that
+        tell why a Job has no Pod.
         """
         raw = self._store.get(FLOW_RUNS, key.namespace, key.name)
         return None if raw is None else await self._stands_on(raw)
@@ -104,6 +109,12 @@ class Observer:
         if raw is None:
             return None
         return replace(await self._stands_on(raw), held=view.held)
+
+    async def confirm_pods(self, view: RunView) -> RunView:
+        """Read the Pods of a run's Job, for it is to end although none is known."""
+        if view.job is None or view.pods:
+            return view
+        return replace(view, pods=await self._pods(view.raw, view.job["metadata"]["uid"]))
 
     async def refresh(self, key: Key) -> None:
         """Read an object, for the store has something older."""
@@ -124,18 +135,19 @@ class Observer:
             return RunView(raw)
         uid = job["metadata"]["uid"]
         pods = self._store.group(PODS, namespace, uid)
-        missing = not pods and should_have_a_pod(job, self._clock())
-        if missing or _pods_are_over(job, pods):
-            labels = f"{names.LABEL_RUN_UID}={run.metadata.uid}"
-            pods = await self._cluster.list(PODS, namespace, labels=labels)
-            for pod in pods:
-                self._store.saw(PODS, pod)
-            pods = [pod for pod in pods if controller_uid(pod) == uid]
+        if _pods_are_over(job, pods):
+            pods = await self._pods(raw, uid)
         events: list[dict[str, Any]] = []
-        if not pods and missing:
-            fields = f"involvedObject.uid={uid},reason=FailedCreate"
-            events = await self._cluster.list(EVENTS, namespace, fields=fields)
+        if not pods and should_have_a_pod(job, self._clock()):
+            events = await self._refused.of(namespace, uid)
         return RunView(raw, job=job, pods=pods, events=events)
+
+    async def _pods(self, raw: dict[str, Any], job_uid: str) -> list[dict[str, Any]]:
+        labels = f"{names.LABEL_RUN_UID}={raw['metadata']['uid']}"
+        pods = await self._cluster.list(PODS, raw["metadata"]["namespace"], labels=labels)
+        for pod in pods:
+            self._store.saw(PODS, pod)
+        return [pod for pod in pods if controller_uid(pod) == job_uid]
 
     async def _job(self, run: FlowRun) -> dict[str, Any] | None:
         """Return the Job of the current attempt; one that is on record is looked for."""
@@ -157,6 +169,29 @@ class Observer:
     def _runs(self, key: Key) -> list[FlowRun]:
         manifests = self._store.group(FLOW_RUNS, key.namespace, key.name)
         return [run for item in manifests if (run := _parse(item))]
+
+
+class _RefusedPods:
+    """The Events about Pods that were refused: read once a while for all runs of a namespace.
+
+    Where many Jobs have no Pod, the cluster has trouble enough.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._known: dict[str, tuple[float, asyncio.Task[list[dict[str, Any]]]]] = {}
+
+    async def of(self, namespace: str, job_uid: str) -> list[dict[str, Any]]:
+        """Return those about a Job."""
+        now = asyncio.get_running_loop().time()
+        since, reading = self._known.get(namespace, (float("-inf"), None))
+        if reading is None or now - since > _EVENTS_LAST:
+            fields = "involvedObject.kind=Job,reason=FailedCreate"
+            read = self._cluster.list(EVENTS, namespace, fields=fields)
+            reading = asyncio.create_task(read)
+            self._known[namespace] = now, reading
+        events = await asyncio.shield(reading)
+        return [event for event in events if event["involvedObject"].get("uid") == job_uid]
 
 
 def lists_unknown_runs(view: DeploymentView) -> bool:

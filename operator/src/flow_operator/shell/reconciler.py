@@ -146,6 +146,9 @@ class Reconciler:
                 return 0.0
             view = confirmed
             decision = decide_run(view, now, self._settings)
+        if decision.ends_run:
+            view = await self._observer.confirm_pods(view)
+            decision = decide_run(view, now, self._settings)
         if wait := self._too_soon(view.raw, decision):
             return wait
         refusal = await apply(self._cluster, self._store, FLOW_RUNS, view.raw, decision.actions)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, WATCHED, Resource
+from flow_operator.shell.echoes import Echoes
 from flow_operator.shell.keys import Key
 from flow_operator.shell.records import Manifest, Record, record_of
 
@@ -26,11 +27,15 @@ class Store:
     Args:
         changed: Takes the keys that a change is about. What is known already is no change.
         clock: A clock that never goes back, in seconds.
+
+    Attributes:
+        echoes: What the watches need not tell.
     """
 
     def __init__(
         self, changed: Callable[..., None], clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self.echoes = Echoes()
         self._changed = changed
         self._clock = clock
         self._tables: dict[str, dict[Name, Record]] = {kind.kind: {} for kind in WATCHED}
@@ -73,6 +78,7 @@ class Store:
     def wrote(self, resource: Resource, manifest: Manifest) -> None:
         """Take note of an object as the API server answered a write with it."""
         record, keys = record_of(resource, manifest)
+        self.echoes.expect(record.version)
         if self.take(record, keys):
             self._written[record.uid] = self._clock()
 

@@ -8,7 +8,9 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, cast
 
 import aiohttp
@@ -55,12 +57,21 @@ async def watch(
         with contextlib.suppress(asyncio.InvalidStateError):
             ended.set_result(why)
 
+    seen: deque[Callable[[], object]] = deque()
+
+    def take() -> None:
+        while seen:
+            seen.popleft()()
+
     def show(resource: Resource, event: kopf.RawEvent) -> None:
         note = store.drop if event["type"] == "DELETED" else store.take
-        with contextlib.suppress(RuntimeError):  # the process is ending
-            loop.call_soon_threadsafe(note, *record_of(resource, event["object"]))
+        seen.append(partial(note, *record_of(resource, event["object"])))
+        if len(seen) == 1:  # else `take` has been called for, and is not done
+            with contextlib.suppress(RuntimeError):  # the process is ending
+                loop.call_soon_threadsafe(take)
 
-    watcher = _Watcher(connection, namespaces, show, liveness)
+    responses = liveness.response_class(store.echoes.is_news)
+    watcher = _Watcher(connection, namespaces, show, responses)
 
     def work() -> None:
         try:
@@ -86,12 +97,12 @@ class _Watcher:
         connection: Connection,
         namespaces: Collection[str],
         show: Show,
-        liveness: Liveness,
+        responses: type[aiohttp.ClientResponse],
     ) -> None:
         self._connection = connection
         self._namespaces = namespaces
         self._show = show
-        self._liveness = liveness
+        self._responses = responses
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_mind_not)
         self._stopped = asyncio.Event()
@@ -136,7 +147,7 @@ class _Watcher:
             await session.close()
 
     def _connect(self) -> kopf.AiohttpSession:
-        session = self._connection.session(self._liveness.response_class())
+        session = self._connection.session(self._responses)
         self._sessions.append(session)
         return kopf.AiohttpSession(server=self._connection.server, aiohttp_session=session)
 
