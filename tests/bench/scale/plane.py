@@ -10,7 +10,6 @@ import base64
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import ssl
 import urllib.request
@@ -35,11 +34,39 @@ DEFAULTS = ("--kube-api-qps=20", "--kube-api-burst=30", "--concurrent-cron-job-s
 LIFTED = ("--kube-api-qps=100000", "--kube-api-burst=100000", "--concurrent-cron-job-syncs=50")
 """No limit on the client's side, and enough workers."""
 
-_SUBNET = "10.99"
 _ETCD_BYTES = 8 << 30
 _PROGRAMS = {"ip": "iproute2", "nsenter": "util-linux", "openssl": "openssl", "mount": "mount"}
 _PATIENCE = 90.0
 _USER = ("flow-system", "flow-operator")
+
+
+class _Settings(Settings):
+    """Addresses beside those of a test cluster, in the same subnet."""
+
+    @property
+    def host_ip(self) -> str:
+        """This machine."""
+        return f"{self.subnet}.254.1"
+
+    @property
+    def node_ip(self) -> str:
+        """The API server."""
+        return f"{self.subnet}.254.2"
+
+    @property
+    def pod_cidr(self) -> str:
+        """Not used: no Pod runs."""
+        return f"{self.subnet}.2.0/23"
+
+    @property
+    def service_cidr(self) -> str:
+        """The addresses of Services."""
+        return f"{self.subnet}.144.0/20"
+
+    @property
+    def kubernetes_service_ip(self) -> str:
+        """The first Service address."""
+        return f"{self.subnet}.144.1"
 
 
 class Plane:
@@ -53,11 +80,8 @@ class Plane:
     def __init__(self) -> None:
         state = places.cache() / "plane"
         tag = hashlib.sha256(str(state).encode()).hexdigest()[:8]
-        self.settings = Settings(
-            state=state,
-            run=Path("/run/flow-operator") / tag,
-            subnet=os.environ.get("FLOW_TEST_SUBNET", _SUBNET),
-        )
+        subnet = Settings.from_environment().subnet
+        self.settings = _Settings(state, Path("/run/flow-operator") / tag, subnet)
         self.kubeconfig = state / "operator.kubeconfig"
         self._etcd = places.room() / f"flow-bench-etcd-{tag}"
         self._node = Node(self.settings)
