@@ -201,8 +201,8 @@ async def test_a_leader_that_knows_nothing_yet_does_not_repeat_a_run() -> None:
 async def test_it_would_without_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proof above would fail for an operator that trusts its store alone."""
 
-    async def confirm(self: observe.Observer, key: Key) -> Any:
-        return self.deployment(key)
+    async def confirm(self: observe.Observer, key: Key, view: Any) -> Any:
+        return view
 
     monkeypatch.setattr(observe.Observer, "confirm_deployment", confirm)
     trial = await take_over_unknowing(successfulRunsHistoryLimit=0, catchUp="all")

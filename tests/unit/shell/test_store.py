@@ -105,10 +105,9 @@ def test_it_knows_when_it_wrote_an_object() -> None:
     store = Store(lambda *_: None, clock=lambda: now)
     store.wrote(FLOW_RUNS, run(version=5))
     now = 101.5
-    assert store.since_written("uid-etl-1") == 1.5
     store.saw(FLOW_RUNS, run(version=6))  # by somebody else: it does not undo the write
-    assert store.since_written("uid-etl-1") == 1.5
-    assert store.since_written("uid-of-another") == float("inf")
+    assert (store.now(), store.written_at("uid-etl-1")) == (101.5, 100.0)
+    assert store.written_at("uid-of-another") == float("-inf")
 
 
 @given(st.permutations(range(1, 7)))

@@ -73,12 +73,19 @@ class Decision:
         requeue_after: In how many seconds to decide anew; None: on a change.
         commits: Whether it cannot be taken back: it creates a run, or gives up a tick.
         may_wait: Whether the writes only say how far a run is, so that they may wait for more.
+        pressing: How many of the actions others wait for; the rest only puts on record, and may be
+            decided anew when there is less to do.
     """
 
     actions: tuple[Action, ...] = ()
     requeue_after: float | None = None
     commits: bool = False
     may_wait: bool = False
+    pressing: int | None = None
+
+    def part(self) -> tuple[Action, ...]:
+        """Return the actions that others wait for."""
+        return self.actions[: self.pressing]
 
     @property
     def ends_run(self) -> bool:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun, Reason
 from flow_operator.api.v1alpha1.flowdeployment import ScheduleStatus
 from flow_operator.core import names
-from flow_operator.core.concurrency import Plan, active_names, due_starts, make_plan
+from flow_operator.core.concurrency import Plan, active_names, due_starts, limit_of, make_plan
 from flow_operator.core.decision import (
     Action,
     CancelRun,
@@ -87,6 +87,9 @@ def decide_deployment(
         refusal=refusal,
     )
     actions = turn.creations()
+    # Where runs wait for a place in the status, it is as urgent as they are.
+    pressing = len(actions) if limit_of(deployment) is None else None
+    actions += turn.announcements()
     status = make_status(deployment, runs, facts, now).to_manifest()
     if status != raw.get("status"):
         actions.append(WriteStatus(status))
@@ -101,6 +104,7 @@ def decide_deployment(
         turn.look_again(expiry, refusal),
         commits=bool(plan.starts or plan.skipped or any(due.missed for _, due in timed)),
         may_wait=may_wait,
+        pressing=pressing,
     )
 
 
@@ -122,20 +126,26 @@ class _Turn:
 
     def creations(self) -> list[Action]:
         """Return the creations of runs, and the cancellations that make room for them."""
-        actions: list[Action] = []
-        for start in self.plan.starts:
-            manifest = run_manifest(self.deployment, start)
-            name = manifest["metadata"]["name"]
-            actions.append(CreateRun(manifest))
-            actions.append(
-                self._event(
-                    "RunCreated", f"Created FlowRun {name}{_why(start)}", name, action="CreateRun"
-                )
-            )
+        known = {run.metadata.name for run in self.runs}
+        manifests = [run_manifest(self.deployment, start) for start in self.plan.starts]
+        actions: list[Action] = [
+            CreateRun(manifest)
+            for manifest in manifests
+            if manifest["metadata"]["name"] not in known
+        ]
         newest = self.plan.starts[-1].run_name(self.deployment) if self.plan.starts else ""
         actions += [
             CancelRun(run.metadata.name, run.metadata.uid, newest) for run in self.plan.replaced
         ]
+        return actions
+
+    def announcements(self) -> list[Action]:
+        """Return the Events about the runs that are made."""
+        actions: list[Action] = []
+        for start in self.plan.starts:
+            name = start.run_name(self.deployment)
+            words = f"Created FlowRun {name}{_why(start)}"
+            actions.append(self._event("RunCreated", words, name, action="CreateRun"))
         return actions
 
     def records(self) -> list[ScheduleStatus]:

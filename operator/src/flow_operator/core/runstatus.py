@@ -91,7 +91,9 @@ def progress(
     if problem and problem.reason not in _SAID_AT_THE_END and not _said(run, problem.reason):
         events.append(_warning(run, problem.reason, problem.message, attempt.number))
     decision = _decide(run, status, events, requeue_after, before)
-    return replace(decision, may_wait=bool(decision.actions) and not before and problem is None)
+    if before or problem or not decision.actions:
+        return decision
+    return replace(decision, may_wait=True, pressing=0)
 
 
 def retry(

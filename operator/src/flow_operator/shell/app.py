@@ -69,7 +69,12 @@ class _Operator:
         self._store = Store(self._enqueue)
         room = Room(self._store, config.settings, self._enqueue)
         self._reconciler = Reconciler(
-            self._cluster, self._store, config.settings, room, self._leads
+            self._cluster,
+            self._store,
+            config.settings,
+            room,
+            self._leads,
+            crowded=lambda: self._queue.crowded,
         )
         self._queue = WorkQueue[Key](
             self._reconciler,

@@ -2,8 +2,8 @@
 
 The store may lag behind the API server. A status that is written on what it has is refused there
 if the object has changed since. But a create is not, and what was skipped is not made up for: so
-before these the object is read, unless this process itself wrote it a moment ago. Nor is anything
-concluded from what the store does not have.
+before these the object is read, unless that was done, or it was written, since this process leads,
+for nobody else writes meanwhile. Nor is anything concluded from what the store does not have.
 """
 
 import asyncio
@@ -31,10 +31,6 @@ POD_IS_LATE = timedelta(seconds=10)
 
 _EVENTS_LAST = 5.0
 """For how many seconds what was read of Events is good enough."""
-
-_JUST_WRITTEN = 2.0
-"""For how many seconds nobody else can have written what this process wrote: less than is left of
-a Lease at a write."""
 
 RUNS_OF_DEPLOYMENT = "spec.deploymentRef.name"
 """The field of a FlowRun that the CRD makes selectable."""
@@ -68,6 +64,16 @@ class Observer:
         self._store = store
         self._clock = clock
         self._refused = _RefusedPods(cluster)
+        self.forget()
+
+    def forget(self) -> None:
+        """Confirm everything anew: another process may have written until now."""
+        self._since = self._store.now()
+        self._confirmed: set[str] = set()
+
+    def _is_ours(self, uid: str) -> bool:
+        """Tell whether this process has written an object since, and so nobody else."""
+        return self._store.written_at(uid) >= self._since
 
     def deployment(self, key: Key) -> DeploymentView | None:
         """Return a deployment and its runs; None when there is none. Reads nothing."""
@@ -76,20 +82,27 @@ class Observer:
             return None
         return DeploymentView(raw, self._runs(key))
 
-    async def confirm_deployment(self, key: Key) -> DeploymentView | None:
-        """Read a deployment, and its runs if it depends on them what may start."""
+    async def confirm_deployment(self, key: Key, view: DeploymentView) -> DeploymentView | None:
+        """Read a deployment, and its runs if it depends on them what may start.
+
+        Once is enough: from then on nobody else writes what such a decision depends on.
+        """
+        uid = view.raw["metadata"]["uid"]
+        if uid in self._confirmed and not lists_unknown_runs(view):
+            return view
         raw = await self._read(FLOW_DEPLOYMENTS, key.namespace, key.name)
         if raw is None:
             return None
         view = DeploymentView(raw, self._runs(key))
-        if not (lists_unknown_runs(view) or _runs_count(view)):
-            return view
-        manifests = await self._cluster.list(
-            FLOW_RUNS, key.namespace, fields=f"{RUNS_OF_DEPLOYMENT}={key.name}"
-        )
-        for manifest in manifests:
-            self._store.saw(FLOW_RUNS, manifest)
-        return replace(view, runs=[run for item in manifests if (run := _parse(item))])
+        if lists_unknown_runs(view) or _runs_count(view):
+            manifests = await self._cluster.list(
+                FLOW_RUNS, key.namespace, fields=f"{RUNS_OF_DEPLOYMENT}={key.name}"
+            )
+            for manifest in manifests:
+                self._store.saw(FLOW_RUNS, manifest)
+            view = replace(view, runs=[run for item in manifests if (run := _parse(item))])
+        self._confirmed.add(uid)
+        return view
 
     async def run(self, key: Key) -> RunView | None:
         """Return a run and what it stands on; None when there is none.
@@ -102,8 +115,8 @@ class Observer:
         return None if raw is None else await self._stands_on(raw)
 
     async def confirm_run(self, key: Key, view: RunView) -> RunView | None:
-        """Read a run, unless this process wrote it just now."""
-        if self._store.since_written(view.raw["metadata"]["uid"]) < _JUST_WRITTEN:
+        """Read a run, unless nobody else can have written it."""
+        if self._is_ours(view.raw["metadata"]["uid"]):
             return view
         raw = await self._read(FLOW_RUNS, key.namespace, key.name)
         if raw is None:

@@ -6,9 +6,16 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from itertools import count
 from typing import Generic, TypeVar
 
 logger = logging.getLogger(__name__)
+
+LATER = -1.0
+"""What a handler returns to be called again once there is less to do."""
+
+_PLACES = 10_000
+"""How many keys that come after it go before one that lets others go first."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -36,6 +43,7 @@ class WorkQueue(Generic[K]):
         - With several times to look again, the earliest counts; once the handler has started,
           earlier wishes are done with, for it looks at everything and says when to look again.
         - When the handler fails, it is called again after a while, longer each time.
+        - When it returns `LATER`, other keys go first, as long as there are some, but not for ever.
 
     Args:
         handle: Works on a key; returns in how many seconds to look again, or None.
@@ -56,8 +64,10 @@ class WorkQueue(Generic[K]):
         self._workers = workers
         self._backoff = backoff or Backoff()
         self._expected = expected
-        self._ready: asyncio.Queue[K] = asyncio.Queue()
-        self._waiting: set[K] = set()  # the keys in _ready
+        self._ready: asyncio.PriorityQueue[tuple[int, int, K]] = asyncio.PriorityQueue()
+        self._waiting: dict[K, int] = {}  # the keys in _ready, by their valid ticket
+        self._later: set[K] = set()  # those of them that let others go first
+        self._tickets = count()
         self._running: dict[K, float] = {}  # since when
         self._again: set[K] = set()  # added while running
         self._timers: dict[K, asyncio.TimerHandle] = {}
@@ -67,17 +77,29 @@ class WorkQueue(Generic[K]):
         self._at_rest.set()
 
     def add(self, key: K, after: float = 0.0) -> None:
-        """Have the key worked on, now or in a number of seconds."""
-        if self._closed or key in self._waiting or key in self._again:
+        """Have the key worked on, now, in a number of seconds, or `LATER`."""
+        if self._closed or key in self._again:
             return  # it will be looked at before long in any case
+        if key in self._waiting and (after != 0 or key not in self._later):
+            return
         if after > 0:
             self._add_later(key, after)
         elif key in self._running:
             self._again.add(key)
         else:
             self._drop_timer(key)
-            self._waiting.add(key)
-            self._ready.put_nowait(key)
+            self._line_up(key, last=after == LATER)
+
+    def _line_up(self, key: K, *, last: bool) -> None:
+        ticket = next(self._tickets)
+        self._waiting[key] = ticket  # one that it had is void
+        (self._later.add if last else self._later.discard)(key)
+        self._ready.put_nowait((ticket + (_PLACES if last else 0), ticket, key))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether keys wait for a worker that cannot let others go first."""
+        return len(self._waiting) > len(self._later)
 
     async def run(self) -> None:
         """Work until cancelled; what is being worked on then is cancelled, too."""
@@ -92,6 +114,7 @@ class WorkQueue(Generic[K]):
             self._drop_timer(key)
         self._again.clear()
         self._waiting.clear()
+        self._later.clear()
         while not self._ready.empty():
             self._ready.get_nowait()
         with contextlib.suppress(TimeoutError):
@@ -111,8 +134,11 @@ class WorkQueue(Generic[K]):
 
     async def _work(self) -> None:
         while True:
-            key = await self._ready.get()
-            self._waiting.discard(key)
+            _, ticket, key = await self._ready.get()
+            if self._waiting.get(key) != ticket:
+                continue
+            del self._waiting[key]
+            self._later.discard(key)
             self._running[key] = asyncio.get_running_loop().time()
             self._at_rest.clear()
             self._drop_timer(key)  # what it was set for is looked at now

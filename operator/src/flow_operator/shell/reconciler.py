@@ -31,6 +31,7 @@ from flow_operator.shell.observe import (
     should_have_a_pod,
     utc_now,
 )
+from flow_operator.shell.queue import LATER
 from flow_operator.shell.room import Room
 from flow_operator.shell.store import Store
 
@@ -55,6 +56,7 @@ class Reconciler:
         room: Tells whether the operator as a whole has room for a run.
         leads: Whether this process may write. While it may not, it decides all the same, and
             remembers what there would have been to do.
+        crowded: Whether other keys wait that are more urgent than what is only put on record.
         clock: Tells the time, in UTC.
     """
 
@@ -66,6 +68,7 @@ class Reconciler:
         room: Room,
         leads: Callable[[], bool] = lambda: True,
         *,
+        crowded: Callable[[], bool] = lambda: False,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._cluster = cluster
@@ -73,6 +76,7 @@ class Reconciler:
         self._settings = settings
         self._room = room
         self._leads = leads
+        self._crowded = crowded
         self._clock = clock
         self._observer = Observer(cluster, store, clock)
         self._left: dict[Key, None] = {}
@@ -101,6 +105,7 @@ class Reconciler:
     def take_over(self) -> list[Key]:
         """Return what there was to do while this process did not lead, oldest first."""
         self._room.forget()
+        self._observer.forget()
         left, self._left = list(self._left), {}
         return left
 
@@ -113,19 +118,21 @@ class Reconciler:
         if not self._leads():
             return self._leave(key, decision, now)
         if decision.commits or (decision.actions and lists_unknown_runs(view)):
-            confirmed = await self._observer.confirm_deployment(key)
+            confirmed = await self._observer.confirm_deployment(key, view)
             if confirmed is None:
                 return None
             view = confirmed
             decision = decide_deployment(view.raw, view.runs, now)
         if wait := self._too_soon(view.raw, decision):
             return wait
-        refusal = await apply(
-            self._cluster, self._store, FLOW_DEPLOYMENTS, view.raw, decision.actions
-        )
+        later = self._rest_may_wait(decision)
+        actions = decision.part() if later else decision.actions
+        refusal = await apply(self._cluster, self._store, FLOW_DEPLOYMENTS, view.raw, actions)
         if refusal:
             decision = decide_deployment(view.raw, view.runs, now, refusal)
             await apply(self._cluster, self._store, FLOW_DEPLOYMENTS, view.raw, decision.actions)
+        elif later:
+            return LATER
         return self._seconds_left(decision.requeue_after, now)
 
     async def _run(self, key: Key) -> float | None:
@@ -151,6 +158,8 @@ class Reconciler:
             decision = decide_run(view, now, self._settings)
         if wait := self._too_soon(view.raw, decision):
             return wait
+        if self._rest_may_wait(decision):
+            return LATER
         refusal = await apply(self._cluster, self._store, FLOW_RUNS, view.raw, decision.actions)
         if refusal:
             decision = decide_run(view, now, self._settings, refusal)
@@ -169,8 +178,12 @@ class Reconciler:
         """Return how long to wait with a write that only says how far a run is."""
         if not decision.may_wait:
             return None
-        left = PROGRESS_SECONDS - self._store.since_written(raw["metadata"]["uid"])
+        since = self._store.now() - self._store.written_at(raw["metadata"]["uid"])
+        left = PROGRESS_SECONDS - since
         return left if left > 0 else None
+
+    def _rest_may_wait(self, decision: Decision) -> bool:
+        return len(decision.part()) < len(decision.actions) and self._crowded()
 
     def _until_pod(self, view: RunView) -> float | None:
         """Return when to look for what keeps a Job from having a Pod, for no watch tells."""

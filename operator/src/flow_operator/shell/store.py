@@ -88,9 +88,13 @@ class Store:
         if known:
             self.drop(*record_of(resource, known.manifest()))
 
-    def since_written(self, uid: str) -> float:
-        """Return how many seconds ago this process last wrote an object; infinite: never."""
-        return self._clock() - self._written.get(uid, float("-inf"))
+    def now(self) -> float:
+        """Return the time that `written_at` goes by, in seconds."""
+        return self._clock()
+
+    def written_at(self, uid: str) -> float:
+        """Return when this process last wrote an object; infinitely long ago: never."""
+        return self._written.get(uid, float("-inf"))
 
     def version(self, resource: Resource, namespace: str, name: str) -> int:
         """Return the resourceVersion of an object as a number; 0: it is not known."""
