@@ -77,7 +77,7 @@ images: $(READY) ## Build the images and load them into the test cluster
 bench-fetch: $(READY) ## Measure the fetcher beside its peers (needs Go; half an hour)
 	$(BIN)/python -m tests.bench fetch
 
-bench-scale: $(READY) ## Measure the operator: storms, 10,000 deployments, failover, latency, soak (root; an hour)
+bench-scale: $(READY) ## Measure the operator: storms, 10,000 deployments, failover, latency, soak (an hour)
 	$(BIN)/python -m tests.bench scale
 
 fuzz: $(READY) ## Fuzz what reads foreign input (SECONDS=60)

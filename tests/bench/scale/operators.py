@@ -18,7 +18,6 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.bench import places
 from tests.bench.places import REPOSITORY, BenchError
 from tests.bench.scale import usage
 from tests.bench.scale.plane import Plane
@@ -69,10 +68,10 @@ class Operator:
         if build.profile and not arguments:
             self._arguments = ("-m", "tests.bench.scale.inside", "profile", str(build.profile))
         self._port = _free_port()
-        self.log = places.cache() / "scale-logs" / f"{name}-{secrets.token_hex(3)}.log"
+        self.log = plane.logs / f"{name}-{secrets.token_hex(3)}.log"
         self._environment = {
             **{key: os.environ[key] for key in ("PATH", "LANG", "TZ") if key in os.environ},
-            "HOME": str(plane.settings.state),
+            "HOME": str(plane.kubeconfig.parent),
             "HOSTNAME": name,
             "POD_NAME": name,
             "PYTHONUNBUFFERED": "1",
@@ -90,7 +89,6 @@ class Operator:
 
     async def start(self) -> None:
         """Start the process, and do not wait for anything."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as sink:
             self.started = time.time()
             self._process = await asyncio.create_subprocess_exec(

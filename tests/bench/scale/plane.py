@@ -1,32 +1,33 @@
 """A control plane to measure on: real etcd, API server and controllers; no scheduler, no kubelet.
 
-It is made of the test cluster's parts in namespaces of its own, beside any test cluster that runs.
-Every measurement begins with an empty one. All of it ends with the process that made it.
+Plain processes on loopback, with the test cluster's programs and certificates: it needs no root,
+and several may run side by side. Every measurement begins with an empty one, and it ends with the
+process that made it.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import json
 import shutil
+import socket
 import ssl
+import tempfile
+import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from tests.bench import places
 from tests.bench.places import BenchError
 from tests.cluster import certificates, components
-from tests.cluster.binaries import tool
 from tests.cluster.console import ClusterError, wait_for
-from tests.cluster.node import Node
-from tests.cluster.paths import Settings
+from tests.cluster.paths import NODE, Settings
 from tests.cluster.probe import Probe
-from tests.cluster.processes import Process
-from tests.cluster.system import is_root, lock, require
+from tests.cluster.processes import Process, spawn
+from tests.cluster.system import require
 
 DEFAULTS = ("--kube-api-qps=20", "--kube-api-burst=30", "--concurrent-cron-job-syncs=5")
 """The controller manager's own defaults, for what the test cluster sets otherwise."""
@@ -35,66 +36,50 @@ LIFTED = ("--kube-api-qps=100000", "--kube-api-burst=100000", "--concurrent-cron
 """No limit on the client's side, and enough workers."""
 
 _ETCD_BYTES = 8 << 30
-_PROGRAMS = {"ip": "iproute2", "nsenter": "util-linux", "openssl": "openssl", "mount": "mount"}
+_PROGRAMS = {"setpriv": "util-linux", "openssl": "openssl"}
+_LOOPBACK = "127.0.0.1"
 _PATIENCE = 90.0
+_KEPT_LOGS = 10
 _USER = ("flow-system", "flow-operator")
 
 
+@dataclass(frozen=True)
 class _Settings(Settings):
-    """Addresses beside those of a test cluster, in the same subnet."""
+    """Those of a control plane on loopback."""
 
-    @property
-    def host_ip(self) -> str:
-        """This machine."""
-        return f"{self.subnet}.254.1"
+    port: int
 
     @property
     def node_ip(self) -> str:
-        """The API server."""
-        return f"{self.subnet}.254.2"
+        """Where everything listens."""
+        return _LOOPBACK
 
     @property
-    def pod_cidr(self) -> str:
-        """Not used: no Pod runs."""
-        return f"{self.subnet}.2.0/23"
-
-    @property
-    def service_cidr(self) -> str:
-        """The addresses of Services."""
-        return f"{self.subnet}.144.0/20"
-
-    @property
-    def kubernetes_service_ip(self) -> str:
-        """The first Service address."""
-        return f"{self.subnet}.144.1"
+    def server(self) -> str:
+        """The API server's address."""
+        return f"https://{_LOOPBACK}:{self.port}"
 
 
 class Plane:
-    """An empty control plane; the API server runs while the `with` lasts.
+    """An empty control plane; it runs while the `with` lasts.
 
     Attributes:
-        settings: Its folders and addresses.
         kubeconfig: The operator's: the token of a ServiceAccount, with all rights.
+        logs: A folder for the logs of everything that runs on it; it stays.
     """
 
     def __init__(self) -> None:
-        state = places.cache() / "plane"
-        tag = hashlib.sha256(str(state).encode()).hexdigest()[:8]
-        subnet = Settings.from_environment().subnet
-        self.settings = _Settings(state, Path("/run/flow-operator") / tag, subnet)
-        self.kubeconfig = state / "operator.kubeconfig"
-        self._etcd = places.room() / f"flow-bench-etcd-{tag}"
-        self._node = Node(self.settings)
-        self._lock = contextlib.ExitStack()
+        # In memory, where there is such a place: a disk that others use tells more about them.
+        self._state = Path(tempfile.mkdtemp(prefix="flow-plane-", dir=places.room()))
+        self._client, self._peer, port, self._manager = _free_ports(4)
+        self._settings = _Settings(self._state, self._state, "10.97", port)
+        self.logs = _fresh_folder(places.cache() / "scale-logs")
+        self._processes: dict[str, Process] = {}
+        self.kubeconfig = self._state / "operator.kubeconfig"
 
     def __enter__(self) -> Self:
-        if not is_root():
-            raise BenchError("the control plane has a network of its own: run this as root")
-        require(_PROGRAMS)
-        tool("kube-apiserver")
-        self._lock.enter_context(lock("bench-plane"))
         try:
-            self._forget()
+            require(_PROGRAMS)
             self._start()
         except BaseException:
             self.__exit__()
@@ -102,59 +87,64 @@ class Plane:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._forget()
-        self._lock.close()
+        for name in reversed(list(self._processes)):
+            self._stop(name, grace=0)
+        shutil.rmtree(self._state, ignore_errors=True)
 
     @property
     def server(self) -> str:
         """The API server's address."""
-        return self.settings.server
+        return self._settings.server
 
     def tls(self) -> ssl.SSLContext:
         """The administrator's credentials."""
-        context = ssl.create_default_context(cafile=str(self.settings.pki / "ca.crt"))
-        context.load_cert_chain(self.settings.pki / "admin.crt", self.settings.pki / "admin.key")
+        pki = self._settings.pki
+        context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
         return context
 
     def pid(self, component: str) -> int:
-        """The process of a component that runs, as this machine counts."""
-        outer = Process.read(self.settings.run / f"{component}.pid")
-        inner = outer.child() if outer else None
-        if inner is None:
-            raise BenchError(f"{component} does not run: see {self._log(component)}")
-        return inner.pid
+        """The process of a component that runs."""
+        return self._processes[component].pid
 
     @contextlib.contextmanager
     def controllers(self, *names: str, flags: tuple[str, ...] = LIFTED) -> Iterator[int]:
         """Run these controllers of the controller manager, and no others; its process."""
-        command = components.command("kube-controller-manager", self.settings)
-        command += [f"--controllers={','.join(names)}", *flags]
-        self._node.start("kube-controller-manager", command)
+        where = (f"--bind-address={_LOOPBACK}", f"--secure-port={self._manager}")
+        name = "kube-controller-manager"
+        self._run(name, *where, f"--controllers={','.join(names)}", *flags)
         try:
-            self._wait("the controllers", self._controllers_ready, "kube-controller-manager")
-            yield self.pid("kube-controller-manager")
+            self._wait("the controllers", self._controllers_ready, name)
+            yield self.pid(name)
         finally:
-            self._node.stop("kube-controller-manager", grace=2)
+            self._stop(name, grace=2)
 
     def _start(self) -> None:
-        settings, node = self.settings, self._node
-        node.make()
-        certificates.make_all(settings)
-        etcd = components.command("etcd", settings)
-        etcd += [f"--data-dir={self._etcd}", f"--quota-backend-bytes={_ETCD_BYTES}"]
-        node.start("etcd", etcd)
-        node.start("kube-apiserver", components.command("kube-apiserver", settings))
-        self._wait("the API server", Probe(settings).api_ready, "kube-apiserver")
+        certificates.make_all(self._settings)
+        client, peer = (f"http://{_LOOPBACK}:{port}" for port in (self._client, self._peer))
+        self._run(
+            "etcd",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster={NODE}={peer}",
+            f"--quota-backend-bytes={_ETCD_BYTES}",
+        )
+        port = self._settings.port
+        self._run("kube-apiserver", f"--etcd-servers={client}", f"--secure-port={port}")
+        self._wait("the API server", Probe(self._settings).api_ready, "kube-apiserver")
         self._make_user()
 
-    def _forget(self) -> None:
-        self._node.destroy()
-        for folder in (self._etcd, *components.data_folders(self.settings)):
-            shutil.rmtree(folder, ignore_errors=True)
-        self.settings.kubeconfig.unlink(missing_ok=True)
-        self.kubeconfig.unlink(missing_ok=True)
-        for log in self.settings.logs.glob("*.log"):
-            log.unlink()
+    def _run(self, name: str, *flags: str) -> None:
+        """Start a component as the test cluster does; of a flag given twice the last one counts."""
+        command = [*components.command(name, self._settings), *flags]
+        # The kernel ends it when the bench ends, however that comes.
+        tied = ["setpriv", "--pdeathsig", "KILL", *command]
+        self._processes[name] = spawn(tied, self._log(name))
+
+    def _stop(self, name: str, grace: float) -> None:
+        self._processes.pop(name).end(grace=grace)
 
     def _make_user(self) -> None:
         """Give the operator a ServiceAccount, so that the API server queues it as it would."""
@@ -170,8 +160,8 @@ class Plane:
             {"metadata": {"name": name}, "roleRef": role, "subjects": [subject]},
         )
         token = self._post(f"{prefix}/{name}/token", {"spec": {"expirationSeconds": 86_400}})
-        authority = base64.b64encode((self.settings.pki / "ca.crt").read_bytes()).decode()
-        cluster = {"server": self.server, "certificate-authority-data": authority}
+        authority = str(self._settings.pki / "ca.crt")
+        cluster = {"server": self.server, "certificate-authority": authority}
         content = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -180,7 +170,6 @@ class Plane:
             "contexts": [{"name": "plane", "context": {"cluster": "plane", "user": name}}],
             "current-context": "plane",
         }
-        self.kubeconfig.touch(mode=0o600)
         self.kubeconfig.write_text(json.dumps(content))
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -195,7 +184,7 @@ class Plane:
     def _controllers_ready(self) -> bool:
         unverified = ssl.create_default_context()
         unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
-        url = f"https://{self.settings.node_ip}:10257/healthz"
+        url = f"https://{_LOOPBACK}:{self._manager}/healthz"
         try:
             with urllib.request.urlopen(url, context=unverified, timeout=2) as answer:
                 return bool(answer.status == 200)
@@ -204,7 +193,7 @@ class Plane:
 
     def _wait(self, what: str, ready: Any, component: str) -> None:
         def looked() -> bool:
-            if not self._node.running(component):
+            if not self._processes[component].alive():
                 raise BenchError(f"{component} ended: see {self._log(component)}")
             return bool(ready())
 
@@ -214,4 +203,19 @@ class Plane:
             raise BenchError(str(error)) from error
 
     def _log(self, component: str) -> Path:
-        return self.settings.logs / f"{component}.log"
+        return self.logs / f"{component}.log"
+
+
+def _fresh_folder(above: Path) -> Path:
+    """A new folder, named by the time; only the newest few stay."""
+    above.mkdir(parents=True, exist_ok=True)
+    for old in sorted(above.iterdir())[: -_KEPT_LOGS + 1]:
+        shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=above))
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody listens on, all different."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server((_LOOPBACK, 0))) for _ in range(count)]
+        return [int(server.getsockname()[1]) for server in servers]

@@ -39,11 +39,13 @@ class Ledger:
     """The runs that were seen.
 
     Attributes:
+        every: Seconds between two ticks of a deployment.
         ticks: How many runs each tick of each deployment has.
         late: Seconds from ticks to their runs.
         runs: How many there were.
     """
 
+    every: int
     ticks: Counter[tuple[str, float]] = field(default_factory=Counter)
     late: list[float] = field(default_factory=list)
     runs: int = 0
@@ -66,7 +68,7 @@ class Ledger:
             if not ticks:
                 lost += 1
                 continue
-            expected = int((until_tick - ticks[0]) // _EVERY) + 1
+            expected = int((until_tick - ticks[0]) // self.every) + 1
             lost += expected - sum(at <= until_tick for at in ticks)
         return lost, sum(number > 1 for number in self.ticks.values())
 
@@ -83,10 +85,10 @@ class Sample:
 async def measure(options: Options) -> Section:
     """Let it run."""
     minutes = options.minutes or (0.75 if options.quick else 10)
-    count = options.size(100, 20)
+    count, every = options.size(100, 20), 5 if options.quick else _EVERY
     async with control_plane() as (plane, api):
         await api.namespace(_NAMESPACE)
-        ledger, kubelet, samples = Ledger(), Kubelet(api), list[Sample]()
+        ledger, kubelet, samples = Ledger(every), Kubelet(api), list[Sample]()
         with plane.controllers("job-controller", "garbage-collector-controller") as manager:
             async with (
                 running(Operator(plane, options.build)) as operator,
@@ -95,12 +97,12 @@ async def measure(options: Options) -> Section:
             ):
                 pids = {"operator": operator.pid, "controllers": manager}
                 pids |= {name: plane.pid(name) for name in ("kube-apiserver", "etcd")}
-                say(f"soak: {count} deployments, every {_EVERY} s each, for {minutes:g} minutes")
+                say(f"soak: {count} deployments, every {every} s each, for {minutes:g} minutes")
                 names = [f"soak-{number:04}" for number in range(count)]
-                await api.together(api.create(_deployment(name)) for name in names)
+                await api.together(api.create(_deployment(name, every)) for name in names)
                 steady, churned = names[: count // 2], names[count // 2 :]
                 before, meter, began = await api.requests(), Meter(pids), time.time()
-                churning = asyncio.create_task(_churn(api, churned))
+                churning = asyncio.create_task(_churn(api, churned, every))
                 while (passed := time.time() - began) < minutes * 60:
                     samples.append(Sample(passed, ledger.runs, operator.memory()))
                     await asyncio.sleep(_SAMPLE_SECONDS)
@@ -171,7 +173,7 @@ def _growth(samples: list[Sample], section: Section) -> Judged:
     return Judged("growth of RSS in 1,000 runs", fitted["rss"].value, _GROWTH, "MiB")
 
 
-async def _churn(api: Api, names: list[str]) -> None:
+async def _churn(api: Api, names: list[str], every: int) -> None:
     """Edit, delete and make anew one deployment after the other."""
     for turn, name in enumerate(itertools.cycle(names)):
         await asyncio.sleep(_CHURN_SECONDS)
@@ -183,7 +185,7 @@ async def _churn(api: Api, names: list[str]) -> None:
             elif what == 1:
                 await api.delete("FlowDeployment", _NAMESPACE, name)
             else:
-                await api.create(_deployment(name))
+                await api.create(_deployment(name, every))
         except RefusedError as error:
             if error.status not in (404, 409):
                 raise
@@ -209,10 +211,10 @@ async def _left(api: Api) -> dict[str, int]:
     return {kind: len(await api.list(kind, _NAMESPACE)) for kind in kinds}
 
 
-def _deployment(name: str) -> Object:
+def _deployment(name: str, every: int) -> Object:
     """Due every so often, another second for each; only the last run of each kind is kept."""
-    anchor = datetime.fromtimestamp(1_767_225_600 + int(name[-4:]) % _EVERY, UTC)
-    schedules = objects.every(_EVERY, anchor.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    anchor = datetime.fromtimestamp(1_767_225_600 + int(name[-4:]) % every, UTC)
+    schedules = objects.every(every, anchor.strftime("%Y-%m-%dT%H:%M:%SZ"))
     return objects.deployment(
         _NAMESPACE,
         name,

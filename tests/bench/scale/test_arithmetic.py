@@ -49,7 +49,7 @@ def test_a_lost_and_a_double_tick_are_found_in_the_failover() -> None:
 
 
 def test_a_lost_and_a_double_tick_are_found_in_the_soak() -> None:
-    ledger, began = Ledger(), datetime(2026, 1, 1, tzinfo=UTC)
+    ledger, began = Ledger(20), datetime(2026, 1, 1, tzinfo=UTC)
     for second in (0, 20, 60, 60):
         ledger.note(run("soak-0001", began + timedelta(seconds=second)))
 
