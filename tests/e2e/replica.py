@@ -113,8 +113,14 @@ class Replica:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.signal(signal.SIGKILL)
-        await self.process.wait()
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)  # the next test need not wait for the Lease to run out
+        try:
+            async with asyncio.timeout(5.0):
+                await self.process.wait()
+        except TimeoutError:
+            self.signal(signal.SIGKILL)
+            await self.process.wait()
         await self.tap.close()
 
     async def start(self) -> None:

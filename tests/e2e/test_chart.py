@@ -186,8 +186,13 @@ def test_one_of_two_replicas_holds_the_lease(cluster: Cluster, operator: str) ->
     """Both are ready, and `kubectl get lease` tells which of them works."""
     pods = pods_of(cluster, operator, "flow-operator")
     assert len(pods) == 2
-    lease = json.loads(cluster.run("-n", operator, "get", "lease", "flow-operator", "-o", "json"))
-    assert lease["spec"]["holderIdentity"].rpartition("_")[0] in pods
+
+    def holder() -> str | None:
+        column = "jsonpath={.spec.holderIdentity}"
+        said = cluster.run("-n", operator, "get", "lease", "flow-operator", "-o", column)
+        return said if said.rpartition("_")[0] in pods else None
+
+    wait_for(holder, 30, "one of them to hold the Lease")
 
 
 def test_a_rollout_loses_no_tick(cluster: Cluster, operator: str, restricted: Namespace) -> None:
