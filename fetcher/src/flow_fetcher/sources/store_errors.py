@@ -5,7 +5,6 @@ obstore reports the server's answer within its text; only the code and the messa
 
 from __future__ import annotations
 
-import html
 import json
 import re
 
@@ -124,6 +123,8 @@ def status_of(text: str) -> int:
 def _said(text: str) -> str:
     """The server's words, on one line."""
     if found := _MESSAGE.search(text):
+        import html  # its table of names is large
+
         # Azure adds lines with the request's number and the time.
         return html.unescape(found.group(1)).strip().partition("\n")[0]
     if found := _JSON.search(text):
