@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -115,6 +116,8 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 def run() -> NoReturn:
     """Run the command line as a process that ends with it."""
+    # Few cycles are made, and to look for them as often as usual takes a twentieth of a fetch.
+    gc.set_threshold(50_000)
     code = main()
     sys.stdout.flush()
     # Tidying up an interpreter takes milliseconds; the next container waits.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _REPLACE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _COPY = 1 << 20
+_TELLING = 32
+"""Progress is told after so many files."""
 
 
 class Limits(Record):
@@ -47,7 +49,7 @@ class TreeWriter:
     Args:
         root: The directory; it must not exist.
         limits: What the tree may take.
-        progress: Told the number of files and bytes after each file.
+        progress: Told the number of files and bytes now and then.
     """
 
     def __init__(
@@ -85,13 +87,13 @@ class TreeWriter:
         Raises:
             SourceRejectedError: The path is unsafe or taken, or a limit is passed.
         """
-        self._count_bytes(len(data))
-        descriptor = self._create(path, executable)
+        descriptor = self._create(path, executable, len(data))
         try:
             _write_all(descriptor, data)
         finally:
             os.close(descriptor)
-        self._progress(self.files, self.size)
+        if self.files % _TELLING == 0:
+            self._progress(self.files, self.size)
 
     def create(self, path: bytes, *, executable: bool = False) -> FileSink:
         """Create a file whose content comes piece by piece.
@@ -107,9 +109,8 @@ class TreeWriter:
         Raises:
             SourceRejectedError: The path is unsafe or taken, or a limit is passed.
         """
-        self._count_bytes(staged.stat().st_size)
         # The name is reserved first, for a rename would replace what is there.
-        os.close(self._create(path, executable))
+        os.close(self._create(path, executable, staged.stat().st_size))
         staged.chmod(0o755 if executable else 0o644)
         os.rename(staged, path, dst_dir_fd=self._root)
         self._progress(self.files, self.size)
@@ -183,11 +184,12 @@ class TreeWriter:
             except OSError as error:
                 raise _explained(error, path) from error
 
-    def _create(self, path: bytes, executable: bool) -> int:
+    def _create(self, path: bytes, executable: bool, size: int = 0) -> int:
         parent, _ = self._enter(path)
         self._make_directory(parent)
         with self._lock:
             self._count_entry()
+            self._count(size)
             self.files += 1
         try:
             return os.open(path, _CREATE, 0o755 if executable else 0o644, dir_fd=self._root)
@@ -235,12 +237,16 @@ class TreeWriter:
 
     def _count_bytes(self, size: int) -> None:
         with self._lock:
-            self.size += size
-            if self.size > self.limits.size:
-                raise SourceRejectedError(
-                    f"the tree is larger than {human_size(self.limits.size)}",
-                    remedy="Fetch a smaller repository or prefix.",
-                )
+            self._count(size)
+
+    def _count(self, size: int) -> None:
+        """Count bytes; the caller holds the lock."""
+        self.size += size
+        if self.size > self.limits.size:
+            raise SourceRejectedError(
+                f"the tree is larger than {human_size(self.limits.size)}",
+                remedy="Fetch a smaller repository or prefix.",
+            )
 
 
 class FileSink:

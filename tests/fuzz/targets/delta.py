@@ -37,7 +37,7 @@ def run(data: bytes) -> bool:
     except reference.Unreadable:
         expected = None
     try:
-        deltas.apply_into(delta, len(base), lambda start, stop: base[start:stop], write)
+        deltas.apply_into(delta, base, write)
     except SourceRejectedError as error:
         judge_error(error)
         if expected is not None:

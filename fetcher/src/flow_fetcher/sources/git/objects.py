@@ -11,7 +11,6 @@ import hashlib
 import mmap
 import os
 from collections import OrderedDict
-from collections.abc import Callable
 
 from flow_fetcher.record import Record
 from flow_fetcher.sources.git import delta as deltas
@@ -21,7 +20,7 @@ from flow_fetcher.tree import TreeWriter
 KIND_NAMES = {COMMIT: b"commit", TREE: b"tree", BLOB: b"blob", TAG: b"tag"}
 
 _HELD_IN_MEMORY = 16 << 20
-_CACHED = 16 << 20
+_CACHED = 2 << 20
 _PIECE = 1 << 20
 
 
@@ -46,7 +45,10 @@ class Objects:
     """
 
     def __init__(self, algorithm: str, tree: TreeWriter, scratch: Scratch) -> None:
-        self._hash = getattr(hashlib, algorithm)
+        begin = getattr(hashlib, algorithm)
+        self._hashes = {
+            kind: begin(name + b" ", usedforsecurity=False) for kind, name in KIND_NAMES.items()
+        }
         self._tree = tree
         self._scratch = scratch
         self._held: dict[bytes, tuple[int, Kept]] = {}
@@ -67,11 +69,12 @@ class Objects:
 
     def name(self, kind: int, data: bytes | Staged) -> bytes:
         """The name of an object: the hash of its kind, size and content."""
+        digest = self._hashes[kind].copy()
         if isinstance(data, bytes):
-            digest = self._hash(b"%s %d\0" % (KIND_NAMES[kind], len(data)), usedforsecurity=False)
+            digest.update(b"%d\0" % len(data))
             digest.update(data)
         else:
-            digest = self._hash(b"%s %d\0" % (KIND_NAMES[kind], data.size), usedforsecurity=False)
+            digest.update(b"%d\0" % data.size)
             with data.path.open("rb") as file:
                 while piece := file.read(_PIECE):
                     digest.update(piece)
@@ -142,7 +145,7 @@ class Objects:
         if isinstance(base, bytes) and isinstance(delta, bytes):
             _, size, _ = deltas.sizes(delta)
             if size <= LARGE:
-                return deltas.apply(delta, len(base), lambda start, stop: base[start:stop])
+                return deltas.apply(delta, base)
         return self._rebuild_large(base, delta)
 
     def _rebuild_large(self, base: bytes | Staged, delta: bytes | Staged) -> Staged:
@@ -162,10 +165,9 @@ class Objects:
         with path.open("xb") as file:
             if isinstance(base, Staged):
                 with base.path.open("rb") as source:
-                    read = _reader(source.fileno())
-                    deltas.apply_into(delta, base.size, read, file.write)
+                    deltas.apply_into(delta, _File(source.fileno(), base.size), file.write)
             else:
-                deltas.apply_into(delta, len(base), lambda a, b: base[a:b], file.write)
+                deltas.apply_into(delta, base, file.write)
         return Staged(path, size)
 
     def _read_back(self, path: bytes) -> bytes | Staged:
@@ -190,8 +192,18 @@ class Objects:
         return span
 
 
-def _reader(descriptor: int) -> Callable[[int, int], bytes]:
-    return lambda start, stop: _pread(descriptor, start, stop)
+class _File:
+    """An open file that can be cut like bytes."""
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._descriptor = descriptor
+        self._size = size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        return _pread(self._descriptor, part.start, part.stop)
 
 
 def _pread(descriptor: int, start: int, stop: int) -> bytes:

@@ -119,39 +119,37 @@ class PackReader:
         return int.from_bytes(header[8:], "big")
 
     def _entry(self) -> Entry:
-        offset = self._consumed + self._position
-        byte = self._byte()
+        buffer, at = self._buffer, self._position
+        offset = self._consumed + at
+        byte = buffer[at]
+        at += 1
         kind, size, shift = (byte >> 4) & 7, byte & 15, 4
         while byte & 0x80:
-            byte = self._byte()
+            byte = buffer[at]
+            at += 1
             size |= (byte & 0x7F) << shift
             shift += 7
         if size > _LARGEST:
             raise corrupt("an object announces an impossible size")
         base: int | bytes | None = None
         if kind == OFS_DELTA:
-            base = offset - self._distance()
+            byte = buffer[at]
+            at += 1
+            distance = byte & 0x7F
+            while byte & 0x80:
+                byte = buffer[at]
+                at += 1
+                distance = ((distance + 1) << 7) | (byte & 0x7F)
+            base = offset - distance
         elif kind == REF_DELTA:
-            base = self._buffer[self._position : self._position + self._name_size]
-            self._position += self._name_size
-            if self._position > len(self._buffer):
+            base = buffer[at : at + self._name_size]
+            at += self._name_size
+            if at > len(buffer):
                 raise _truncated()
         elif kind not in (COMMIT, TREE, BLOB, TAG):
             raise corrupt(f"an object is of the unknown kind {kind}")
+        self._position = at
         return offset, kind, base, self._inflate(size)
-
-    def _byte(self) -> int:
-        byte = self._buffer[self._position]
-        self._position += 1
-        return byte
-
-    def _distance(self) -> int:
-        byte = self._byte()
-        value = byte & 0x7F
-        while byte & 0x80:
-            byte = self._byte()
-            value = ((value + 1) << 7) | (byte & 0x7F)
-        return value
 
     def _inflate(self, size: int) -> bytes | Staged:
         if size > LARGE:
@@ -161,7 +159,7 @@ class PackReader:
             return Staged(path, size)
         # Nearly always the object is in the buffer in full. No more input is handed over than it
         # can take, for what is not used is copied.
-        view = memoryview(self._buffer)[self._position :][: size + (size >> 8) + 64]
+        view = self._buffer[self._position : self._position + size + (size >> 8) + 64]
         inflater = decompressobj()
         try:
             data = inflater.decompress(view, size + 1)
