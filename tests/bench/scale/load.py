@@ -10,6 +10,7 @@ import asyncio
 import json
 import secrets
 import time
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,7 @@ from tests.bench.scale.usage import Memory, Meter
 NAMESPACES = 20
 
 _SEED = "seed"
+_SAY_SECONDS = 15.0
 _TEN_DAYS = 10 * 86_400
 _OWN = ("name", "namespace", "labels", "annotations", "ownerReferences")
 _GENERATED = ("controller-uid", "job-name")
@@ -62,9 +64,7 @@ async def make(plane: Plane, api: Api, options: Options) -> Loaded:
         await api.namespace(namespace)
     say(f"{count:,} deployments, each with a finished run, its Job and its Pod")
     began = time.time()
-    await api.together(
-        _copy(api, family, namespaces[number % NAMESPACES], number) for number in range(count)
-    )
+    await api.together(_copies(api, family, namespaces, count))
     made = time.time() - began
     say(f"made in {made:.0f} s; now the operator sees them for the first time")
     before = (await api.requests()).operator
@@ -107,6 +107,17 @@ async def _ended(api: Api) -> None:
             return
         await asyncio.sleep(0.2)
     raise BenchError("the run does not end")
+
+
+def _copies(
+    api: Api, family: dict[str, Object], namespaces: list[str], count: int
+) -> Iterator[Coroutine[Any, Any, None]]:
+    said = time.time()
+    for number in range(count):
+        if time.time() - said > _SAY_SECONDS:
+            said = time.time()
+            say(f"… {number:,}")
+        yield _copy(api, family, namespaces[number % len(namespaces)], number)
 
 
 async def _copy(api: Api, family: dict[str, Object], namespace: str, number: int) -> None:

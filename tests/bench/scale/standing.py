@@ -77,6 +77,10 @@ async def _restarts(plane: Plane, api: Api, options: Options, section: Section) 
                 await operator.stop()
         served = max(arrived.at.values()) - operator.started
         requests = (await api.requests()).operator - before
+        say(
+            f"ready after {ready:.1f} s, due ticks served after {served:.1f} s, idle after "
+            f"{took:.0f} s and {cpu:.1f} s of processor time"
+        )
         found.append(
             {
                 "ready": ready,
@@ -163,6 +167,7 @@ async def _rest(plane: Plane, api: Api, options: Options, section: Section) -> M
         cpu, took = meter.read(), meter.elapsed()
         made = (await api.requests()).since(before)
         memory = operator.memory()
+    say(f"{memory.rss / MIB:.0f} MiB, {cpu['operator'] / took:.2%} of a core")
     share = {name: value / took * 100 for name, value in cpu.items()}
     a_minute = made.operator / took * 60
     by_verb = {
