@@ -209,7 +209,7 @@ class Operator:
         def seconds() -> float:
             return (self.api.now - T0).total_seconds()
 
-        self.store = Store(self.enqueue, clock=seconds)
+        self.store = Store(lambda told: self.enqueue(*told.now, *told.later), clock=seconds)
         self.reconciler = Reconciler(
             cast("Cluster", self.api),
             self.store,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flow_operator.shell.queue import Backoff, WorkQueue
+from flow_operator.shell.queue import LATER, Backoff, WorkQueue
 
 Handler = Callable[[str], Awaitable[float | None]]
 
@@ -107,6 +107,66 @@ async def test_a_look_settles_the_wishes_made_before_it() -> None:
         queue.add("a")
         await asyncio.sleep(0.2)
     assert runs == 3
+
+
+async def test_what_may_wait_lets_others_go_first() -> None:
+    """Also such as come after it; and it is there when it is wanted sooner after all."""
+    seen: list[str] = []
+    free = asyncio.Event()
+
+    async def handle(key: str) -> None:
+        seen.append(key)
+        await free.wait()
+
+    async with working(handle, workers=1) as queue:
+        queue.add("first")
+        await until(lambda: seen == ["first"])
+        assert not queue.postpone("record")  # nobody waits: it need not
+        queue.add("record", LATER)
+        queue.add("sooner", LATER)
+        queue.add("urgent")
+        queue.add("sooner")
+        assert queue.postpone("record")
+        free.set()
+        await until(lambda: len(seen) == 4)
+    assert seen == ["first", "urgent", "sooner", "record"]
+
+
+async def test_what_may_wait_keeps_its_hour() -> None:
+    """A key that lets others go first is as urgent as any once its time has come."""
+    seen: list[str] = []
+    free = asyncio.Event()
+
+    async def handle(key: str) -> None:
+        seen.append(key)
+        await free.wait()
+
+    async with working(handle, workers=1) as queue:
+        queue.add("first")
+        await until(lambda: seen == ["first"])
+        queue.add("tick", 0.02)
+        queue.add("tick", LATER)
+        await asyncio.sleep(0.05)
+        queue.add("urgent")
+        free.set()
+        await until(lambda: len(seen) == 3)
+    assert seen == ["first", "tick", "urgent"]
+
+
+async def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flow_operator.shell.queue._PLACES", 10)
+    seen: list[str] = []
+
+    async def handle(key: str) -> None:
+        seen.append(key)
+        await asyncio.sleep(0)
+        queue.add(f"urgent {len(seen)}")
+
+    async with working(handle, workers=1) as queue:
+        queue.add("urgent")
+        queue.add("record", LATER)
+        await until(lambda: "record" in seen)
+    assert 5 < seen.index("record") < 20
 
 
 async def test_errors_are_tried_again_later_each_time(caplog: pytest.LogCaptureFixture) -> None:

@@ -54,4 +54,5 @@ def test_job_and_pod_are_read_alike() -> None:
 
 
 def test_who_is_concerned_is_told() -> None:
-    assert [str(key) for key in record_of(JOBS, job("j", 3, "etl-1"))[1]] == ["FlowRun data/etl-1"]
+    concern = record_of(JOBS, job("j", 3, "etl-1"))[1]
+    assert [str(key) for key in concern.now] == ["FlowRun data/etl-1"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, PODS
-from flow_operator.shell.keys import Key, deployment_key, run_key
+from flow_operator.shell.keys import Concern, Key, deployment_key, run_key
 from flow_operator.shell.records import record_of
 from flow_operator.shell.store import Store
 from tests.unit.shell.objects import TIME, deployment, pod, run
@@ -18,8 +18,8 @@ ETL, RUN = deployment_key("data", "etl"), run_key("data", "etl-1")
 class Told(list[Key]):
     """The keys that the store has told of."""
 
-    def __call__(self, *keys: Key) -> None:
-        self.extend(keys)
+    def __call__(self, concern: Concern) -> None:
+        self.extend(concern.now + concern.later)
 
 
 @pytest.fixture

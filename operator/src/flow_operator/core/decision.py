@@ -83,10 +83,6 @@ class Decision:
     may_wait: bool = False
     pressing: int | None = None
 
-    def part(self) -> tuple[Action, ...]:
-        """Return the actions that others wait for."""
-        return self.actions[: self.pressing]
-
     @property
     def ends_run(self) -> bool:
         """Whether the run that was decided on is over once this is carried out."""

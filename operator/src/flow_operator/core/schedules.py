@@ -162,6 +162,9 @@ def due_ticks(clock: Clock, deployment: FlowDeployment, now: datetime) -> Due:
     if clock.suspended:
         return Due()
     spec, settled = deployment.spec, clock.settled(now)
+    first = _first_tick(clock)
+    if first is None or first > now:
+        return Due(upcoming=(first, clock.start_of(first)) if first else None)
     limit = spec.starting_deadline_seconds
     if spec.catch_up == "none":
         limit = min(limit or ON_TIME_SECONDS, ON_TIME_SECONDS)
@@ -179,12 +182,25 @@ def due_ticks(clock: Clock, deployment: FlowDeployment, now: datetime) -> Due:
     found = found[:MAX_TICKS_PER_PASS]
     ticks = tuple(tick for tick in found if not oldest or clock.start_of(tick) >= oldest)
     handled = found[-1] if found else None
-    first = next_tick(clock.timetable, clock.handled)
     passed = handled or since
-    missed = first if first and first <= passed and first not in ticks[:1] else None
+    missed = first if first <= passed and first not in ticks[:1] else None
     ahead = next_tick(clock.timetable, max(passed, settled) if not more else passed)
     upcoming = (ahead, clock.start_of(ahead)) if ahead else None
     return Due(ticks, handled or (since if missed else None), missed, more, upcoming)
+
+
+def _first_tick(clock: Clock) -> datetime | None:
+    """Return the first tick that is not dealt with; asked at every look, found out once."""
+    known = (definition_of(clock.schedule), clock.handled)
+    if known not in _FIRST_TICKS:
+        if len(_FIRST_TICKS) >= _MAX_FIRST_TICKS:
+            _FIRST_TICKS.clear()
+        _FIRST_TICKS[known] = next_tick(clock.timetable, clock.handled)
+    return _FIRST_TICKS[known]
+
+
+_FIRST_TICKS: dict[tuple[str, datetime], datetime | None] = {}
+_MAX_FIRST_TICKS = 50_000
 
 
 def _started(clock: Clock, since: datetime, now: datetime) -> list[datetime]:

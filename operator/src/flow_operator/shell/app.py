@@ -13,10 +13,10 @@ from flow_operator.shell.config import Config
 from flow_operator.shell.connection import Connection, installed_version
 from flow_operator.shell.errors import ClusterError
 from flow_operator.shell.health import Health, serve_health
-from flow_operator.shell.keys import Key
+from flow_operator.shell.keys import Concern, Key
 from flow_operator.shell.lease import Leadership
 from flow_operator.shell.liveness import Liveness
-from flow_operator.shell.queue import WorkQueue
+from flow_operator.shell.queue import LATER, WorkQueue
 from flow_operator.shell.reconciler import Reconciler
 from flow_operator.shell.room import Room
 from flow_operator.shell.store import Store
@@ -66,7 +66,7 @@ class _Operator:
         self._liveness = Liveness(
             resource.path(scope) for resource in WATCHED for scope in config.scopes
         )
-        self._store = Store(self._enqueue)
+        self._store = Store(self._changed)
         room = Room(self._store, config.settings, self._enqueue)
         self._reconciler = Reconciler(
             self._cluster,
@@ -74,7 +74,7 @@ class _Operator:
             config.settings,
             room,
             self._leads,
-            crowded=lambda: self._queue.crowded,
+            postpone=self._postpone,
         )
         self._queue = WorkQueue[Key](
             self._reconciler,
@@ -178,6 +178,14 @@ class _Operator:
                     logger.error("%s", problem)
                 said = problems
             await asyncio.sleep(_CHECK_AGAIN_SECONDS)
+
+    def _postpone(self, key: Key) -> bool:
+        return self._queue.postpone(key)
+
+    def _changed(self, concern: Concern) -> None:
+        self._enqueue(*concern.now)
+        for key in concern.later:
+            self._queue.add(key, LATER)
 
     def _enqueue(self, *keys: Key) -> None:
         for key in keys:

@@ -1,6 +1,6 @@
 """What the queue holds: names of objects to look at, and which of them an event is about."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flow_operator.core import names
@@ -27,29 +27,43 @@ def run_key(namespace: str, name: str) -> Key:
     return Key("FlowRun", namespace, name)
 
 
-def keys_of_deployment(deployment: Mapping[str, Any]) -> Iterator[Key]:
-    """Yield what a change of a FlowDeployment is about: itself, and the runs that it lets go."""
+class Concern(NamedTuple):
+    """What a change is about.
+
+    Attributes:
+        now: To look at soon.
+        later: To look at once there is less to do: it is only to be put on record there.
+    """
+
+    now: tuple[Key, ...] = ()
+    later: tuple[Key, ...] = ()
+
+
+def keys_of_deployment(deployment: Mapping[str, Any]) -> Concern:
+    """Return what a change of a FlowDeployment is about: itself, and the runs that it lets go."""
     meta = deployment["metadata"]
-    yield deployment_key(meta["namespace"], meta["name"])
     policy = (deployment.get("spec") or {}).get("concurrencyPolicy", "Allow")
-    for run in (deployment.get("status") or {}).get("active") or [] if policy != "Allow" else ():
-        yield run_key(meta["namespace"], run["name"])
+    active = (deployment.get("status") or {}).get("active") or [] if policy != "Allow" else ()
+    runs = (run_key(meta["namespace"], run["name"]) for run in active)
+    return Concern((deployment_key(meta["namespace"], meta["name"]), *runs))
 
 
-def keys_of_run(run: Mapping[str, Any]) -> Iterator[Key]:
-    """Yield what a change of a FlowRun is about: itself unless it is done with, its deployment."""
-    meta = run["metadata"]
+def keys_of_run(run: Mapping[str, Any]) -> Concern:
+    """Return what a change of a FlowRun is about: itself unless it is done with, its deployment."""
+    meta, spec = run["metadata"], run.get("spec") or {}
     ended = (run.get("status") or {}).get("completionTime")
-    if not ended or (run.get("spec") or {}).get("ttlSecondsAfterFinished") is not None:
-        yield run_key(meta["namespace"], meta["name"])
-    deployment = ((run.get("spec") or {}).get("deploymentRef") or {}).get("name")
-    if deployment:
-        yield deployment_key(meta["namespace"], deployment)
+    own = run_key(meta["namespace"], meta["name"])
+    name = (spec.get("deploymentRef") or {}).get("name")
+    deployment = (deployment_key(meta["namespace"], name),) if name else ()
+    if not ended:
+        return Concern((own,), deployment)
+    return Concern((own, *deployment) if "ttlSecondsAfterFinished" in spec else deployment)
 
 
-def keys_of_child(child: Mapping[str, Any]) -> Iterator[Key]:
-    """Yield the FlowRun that a Job or Pod of ours belongs to."""
+def keys_of_child(child: Mapping[str, Any]) -> Concern:
+    """Return the FlowRun that a Job or Pod of ours belongs to."""
     meta = child["metadata"]
     run = (meta.get("annotations") or {}).get(names.ANNOTATION_RUN)
     if run and (meta.get("labels") or {}).get(names.LABEL_MANAGED_BY) == names.MANAGER:
-        yield run_key(meta["namespace"], run)
+        return Concern((run_key(meta["namespace"], run),))
+    return Concern()

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 logger = logging.getLogger(__name__)
 
 LATER = -1.0
-"""What a handler returns to be called again once there is less to do."""
+"""When to work on a key that others go before."""
 
 _PLACES = 10_000
 """How many keys that come after it go before one that lets others go first."""
@@ -43,7 +43,7 @@ class WorkQueue(Generic[K]):
         - With several times to look again, the earliest counts; once the handler has started,
           earlier wishes are done with, for it looks at everything and says when to look again.
         - When the handler fails, it is called again after a while, longer each time.
-        - When it returns `LATER`, other keys go first, as long as there are some, but not for ever.
+        - Before a key that was added as `LATER` others go, while there are some, but not for ever.
 
     Args:
         handle: Works on a key; returns in how many seconds to look again, or None.
@@ -66,10 +66,10 @@ class WorkQueue(Generic[K]):
         self._expected = expected
         self._ready: asyncio.PriorityQueue[tuple[int, int, K]] = asyncio.PriorityQueue()
         self._waiting: dict[K, int] = {}  # the keys in _ready, by their valid ticket
-        self._later: set[K] = set()  # those of them that let others go first
+        self._last: set[K] = set()  # those of them that let others go first
         self._tickets = count()
         self._running: dict[K, float] = {}  # since when
-        self._again: set[K] = set()  # added while running
+        self._again: dict[K, bool] = {}  # added while running; whether others go first
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
         self._closed = False
@@ -77,29 +77,34 @@ class WorkQueue(Generic[K]):
         self._at_rest.set()
 
     def add(self, key: K, after: float = 0.0) -> None:
-        """Have the key worked on, now, in a number of seconds, or `LATER`."""
-        if self._closed or key in self._again:
-            return  # it will be looked at before long in any case
-        if key in self._waiting and (after != 0 or key not in self._later):
+        """Have the key worked on: now, in a number of seconds, or `LATER`, after other keys."""
+        if self._closed:
             return
         if after > 0:
-            self._add_later(key, after)
+            if key not in self._waiting or key in self._last:
+                self._add_later(key, after)
         elif key in self._running:
-            self._again.add(key)
-        else:
-            self._drop_timer(key)
+            last = after == LATER and self._again.get(key, True)
+            self._again[key] = last
+        elif key not in self._waiting or (key in self._last and after != LATER):
             self._line_up(key, last=after == LATER)
+
+    def postpone(self, key: K) -> bool:
+        """Add a key as `LATER` if others wait that do not let others go first; tell whether."""
+        crowded = len(self._waiting) > len(self._last)
+        if crowded:
+            self.add(key, LATER)
+        return crowded
 
     def _line_up(self, key: K, *, last: bool) -> None:
         ticket = next(self._tickets)
         self._waiting[key] = ticket  # one that it had is void
-        (self._later.add if last else self._later.discard)(key)
+        if last:
+            self._last.add(key)
+        else:
+            self._last.discard(key)
+            self._drop_timer(key)
         self._ready.put_nowait((ticket + (_PLACES if last else 0), ticket, key))
-
-    @property
-    def crowded(self) -> bool:
-        """Whether keys wait for a worker that cannot let others go first."""
-        return len(self._waiting) > len(self._later)
 
     async def run(self) -> None:
         """Work until cancelled; what is being worked on then is cancelled, too."""
@@ -114,7 +119,7 @@ class WorkQueue(Generic[K]):
             self._drop_timer(key)
         self._again.clear()
         self._waiting.clear()
-        self._later.clear()
+        self._last.clear()
         while not self._ready.empty():
             self._ready.get_nowait()
         with contextlib.suppress(TimeoutError):
@@ -138,7 +143,7 @@ class WorkQueue(Generic[K]):
             if self._waiting.get(key) != ticket:
                 continue
             del self._waiting[key]
-            self._later.discard(key)
+            self._last.discard(key)
             self._running[key] = asyncio.get_running_loop().time()
             self._at_rest.clear()
             self._drop_timer(key)  # what it was set for is looked at now
@@ -154,10 +159,9 @@ class WorkQueue(Generic[K]):
                 del self._running[key]
                 if not self._running:
                     self._at_rest.set()
-            if key in self._again:
-                self._again.discard(key)
-                if not failed:  # else it waits its turn
-                    after = 0.0
+            last = self._again.pop(key, None)
+            if last is not None and not failed:  # else it waits its turn
+                self.add(key, LATER if last else 0.0)
             if after is not None:
                 self.add(key, after)
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from flow_operator.core.decision import CreateJob, Decision
+from flow_operator.core.decision import Action, CreateJob, Decision
 from flow_operator.core.deployments import decide_deployment
 from flow_operator.core.runs import RunView, decide_run, may_start
 from flow_operator.core.settings import Settings
@@ -31,7 +31,6 @@ from flow_operator.shell.observe import (
     should_have_a_pod,
     utc_now,
 )
-from flow_operator.shell.queue import LATER
 from flow_operator.shell.room import Room
 from flow_operator.shell.store import Store
 
@@ -56,7 +55,7 @@ class Reconciler:
         room: Tells whether the operator as a whole has room for a run.
         leads: Whether this process may write. While it may not, it decides all the same, and
             remembers what there would have been to do.
-        crowded: Whether other keys wait that are more urgent than what is only put on record.
+        postpone: Has a key looked at again once there is less to do, if there is much to do now.
         clock: Tells the time, in UTC.
     """
 
@@ -68,7 +67,7 @@ class Reconciler:
         room: Room,
         leads: Callable[[], bool] = lambda: True,
         *,
-        crowded: Callable[[], bool] = lambda: False,
+        postpone: Callable[[Key], bool] = lambda _: False,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._cluster = cluster
@@ -76,7 +75,7 @@ class Reconciler:
         self._settings = settings
         self._room = room
         self._leads = leads
-        self._crowded = crowded
+        self._postpone = postpone
         self._clock = clock
         self._observer = Observer(cluster, store, clock)
         self._left: dict[Key, None] = {}
@@ -125,14 +124,11 @@ class Reconciler:
             decision = decide_deployment(view.raw, view.runs, now)
         if wait := self._too_soon(view.raw, decision):
             return wait
-        later = self._rest_may_wait(decision)
-        actions = decision.part() if later else decision.actions
+        actions = self._pressing(key, decision)
         refusal = await apply(self._cluster, self._store, FLOW_DEPLOYMENTS, view.raw, actions)
         if refusal:
             decision = decide_deployment(view.raw, view.runs, now, refusal)
             await apply(self._cluster, self._store, FLOW_DEPLOYMENTS, view.raw, decision.actions)
-        elif later:
-            return LATER
         return self._seconds_left(decision.requeue_after, now)
 
     async def _run(self, key: Key) -> float | None:
@@ -158,9 +154,8 @@ class Reconciler:
             decision = decide_run(view, now, self._settings)
         if wait := self._too_soon(view.raw, decision):
             return wait
-        if self._rest_may_wait(decision):
-            return LATER
-        refusal = await apply(self._cluster, self._store, FLOW_RUNS, view.raw, decision.actions)
+        actions = self._pressing(key, decision)
+        refusal = await apply(self._cluster, self._store, FLOW_RUNS, view.raw, actions)
         if refusal:
             decision = decide_run(view, now, self._settings, refusal)
             await apply(self._cluster, self._store, FLOW_RUNS, view.raw, decision.actions)
@@ -182,8 +177,12 @@ class Reconciler:
         left = PROGRESS_SECONDS - since
         return left if left > 0 else None
 
-    def _rest_may_wait(self, decision: Decision) -> bool:
-        return len(decision.part()) < len(decision.actions) and self._crowded()
+    def _pressing(self, key: Key, decision: Decision) -> tuple[Action, ...]:
+        """Return what to do now; the rest is decided anew when there is less to do."""
+        pressing = decision.actions[: decision.pressing]
+        if len(pressing) < len(decision.actions) and self._postpone(key):
+            return pressing
+        return decision.actions
 
     def _until_pod(self, view: RunView) -> float | None:
         """Return when to look for what keeps a Job from having a Pod, for no watch tells."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Resource
-from flow_operator.shell.keys import Key, keys_of_child, keys_of_deployment, keys_of_run
+from flow_operator.shell.keys import Concern, keys_of_child, keys_of_deployment, keys_of_run
 
 Manifest = Mapping[str, Any]
 
@@ -40,9 +40,9 @@ class Record(NamedTuple):
         return found
 
 
-def record_of(resource: Resource, manifest: Manifest) -> tuple[Record, tuple[Key, ...]]:
-    """Return what to keep of an object, and which keys its change is about."""
-    trim, group, keys = _KINDS[resource.kind]
+def record_of(resource: Resource, manifest: Manifest) -> tuple[Record, Concern]:
+    """Return what to keep of an object, and what its change is about."""
+    trim, group, concern = _KINDS[resource.kind]
     meta = manifest["metadata"]
     status = manifest.get("status") or {}
     record = Record(
@@ -55,7 +55,7 @@ def record_of(resource: Resource, manifest: Manifest) -> tuple[Record, tuple[Key
         group(manifest),
         resource.kind == FLOW_RUNS.kind and not status.get("completionTime"),
     )
-    return record, tuple(keys(manifest))
+    return record, concern(manifest)
 
 
 def version_of(manifest: Manifest) -> int:
@@ -150,7 +150,7 @@ def _job_uid(pod: Manifest) -> str:
     return controller_uid(pod) or ""
 
 
-_KINDS: dict[str, tuple[Callable[..., Any], Callable[..., str], Callable[..., Any]]] = {
+_KINDS: dict[str, tuple[Callable[..., Any], Callable[..., str], Callable[..., Concern]]] = {
     FLOW_DEPLOYMENTS.kind: (_trim_deployment, _no_group, keys_of_deployment),
     FLOW_RUNS.kind: (_trim_run, _deployment_name, keys_of_run),
     JOBS.kind: (_trim_job, _no_group, keys_of_child),

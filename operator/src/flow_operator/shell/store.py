@@ -11,7 +11,7 @@ from typing import Any
 
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, WATCHED, Resource
 from flow_operator.shell.echoes import Echoes
-from flow_operator.shell.keys import Key
+from flow_operator.shell.keys import Concern, Key
 from flow_operator.shell.records import Manifest, Record, record_of
 
 _GRAVES = 10_000
@@ -25,7 +25,7 @@ class Store:
     """The objects of the kinds that are watched.
 
     Args:
-        changed: Takes the keys that a change is about. What is known already is no change.
+        changed: Takes what a change is about. What is known already is no change.
         clock: A clock that never goes back, in seconds.
 
     Attributes:
@@ -33,7 +33,7 @@ class Store:
     """
 
     def __init__(
-        self, changed: Callable[..., None], clock: Callable[[], float] = time.monotonic
+        self, changed: Callable[[Concern], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.echoes = Echoes()
         self._changed = changed
@@ -43,7 +43,7 @@ class Store:
         self._gone: dict[str, None] = {}
         self._written: dict[str, float] = {}
 
-    def take(self, record: Record, keys: tuple[Key, ...]) -> bool:
+    def take(self, record: Record, concern: Concern) -> bool:
         """Take note of an object; return whether that was news."""
         if record.uid in self._gone:
             return False
@@ -57,10 +57,10 @@ class Store:
         if record.group:
             group = (record.kind, record.namespace, record.group)
             self._groups.setdefault(group, {})[name] = None
-        self._changed(*keys)
+        self._changed(concern)
         return True
 
-    def drop(self, record: Record, keys: tuple[Key, ...]) -> None:
+    def drop(self, record: Record, concern: Concern) -> None:
         """Take note that an object is gone."""
         self._gone[record.uid] = None
         while len(self._gone) > _GRAVES:
@@ -69,7 +69,7 @@ class Store:
         known = self._tables[record.kind].get((record.namespace, record.name))
         if known and known.uid == record.uid:
             self._remove(known)
-        self._changed(*keys)
+        self._changed(concern)
 
     def saw(self, resource: Resource, manifest: Manifest) -> None:
         """Take note of an object that was read."""
@@ -77,9 +77,9 @@ class Store:
 
     def wrote(self, resource: Resource, manifest: Manifest) -> None:
         """Take note of an object as the API server answered a write with it."""
-        record, keys = record_of(resource, manifest)
+        record, concern = record_of(resource, manifest)
         self.echoes.expect(record.version)
-        if self.take(record, keys):
+        if self.take(record, concern):
             self._written[record.uid] = self._clock()
 
     def gone(self, resource: Resource, namespace: str, name: str) -> None:
