@@ -1,7 +1,9 @@
-"""An S3 server that lists whatever keys it is told to, as no honest one would."""
+"""An S3 server that lists what it is told to, as no honest one would, and may be far and busy."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
@@ -16,6 +18,9 @@ class LyingS3(Server):
         objects: Key → content.
         listed: Key → what the listing says of size and ETag, where it lies.
         truncate: How many bytes of each object are held back although the length promises them.
+        delay: How many seconds each object takes.
+        most_a_second: How many objects it gives out in each second; 0 for any number.
+        busy: The status for those who ask for more.
     """
 
     def __init__(
@@ -24,11 +29,28 @@ class LyingS3(Server):
         *,
         listed: Mapping[str, tuple[int, str]] | None = None,
         truncate: int = 0,
+        delay: float = 0.0,
+        most_a_second: int = 0,
+        busy: int = 503,
     ) -> None:
         super().__init__(_LyingHandler)
         self.objects = objects
         self.listed = listed or {}
         self.truncate = truncate
+        self.delay = delay
+        self.busy = busy
+        self.under_way = self.most_under_way = self.refused = 0
+        self.lock = threading.Lock()
+        self._most_a_second = most_a_second
+        self._second, self._given = 0, 0
+
+    def gives(self) -> bool:
+        """Whether one more object may be had in this second; the caller holds the lock."""
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._given = second, 0
+        self._given += 1
+        return not self._most_a_second or self._given <= self._most_a_second
 
 
 class _LyingHandler(Handler):
@@ -41,7 +63,20 @@ class _LyingHandler(Handler):
         if not key:
             self._list(server, parse_qs(parts.query).get("prefix", [""])[0])
             return
-        body = server.objects.get(unquote(key))
+        with server.lock:
+            gives = server.gives()
+            server.refused += not gives
+            server.under_way += 1
+            server.most_under_way = max(server.most_under_way, server.under_way)
+        time.sleep(server.delay)
+        with server.lock:
+            server.under_way -= 1
+        if gives:
+            self._give(server, server.objects.get(unquote(key)))
+        else:
+            self.answer(server.busy, "<Error><Code>SlowDown</Code></Error>")
+
+    def _give(self, server: LyingS3, body: bytes | None) -> None:
         if body is None:
             self.answer(404, "<Error><Code>NoSuchKey</Code></Error>")
             return

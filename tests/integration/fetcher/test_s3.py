@@ -267,6 +267,28 @@ def test_object_that_changes_all_the_time(in_process: InProcess) -> None:
     assert len(listings) == 2
 
 
+@pytest.mark.parametrize(("delay", "low", "high"), [(0.0, 1, 64), (0.1, 100, 128)])
+def test_far_server(fetcher: Fetcher, delay: float, low: int, high: int) -> None:
+    """The longer an answer takes, the more requests are under way."""
+    objects = {f"p/{number:04}": b"x" * 100 for number in range(800)}
+    with LyingS3(objects, delay=delay) as server:
+        result = fetcher(source(server, prefix="p"))
+    assert result.message["files"] == 800, result.log
+    assert low <= server.most_under_way <= high
+
+
+@pytest.mark.parametrize("status", [503, 429])
+def test_busy_server(fetcher: Fetcher, status: int) -> None:
+    """A server that gives out only so many objects a second is asked for less, until all came."""
+    objects = {f"p/{number:04}": b"x" * 100 for number in range(400)}
+    with LyingS3(objects, delay=0.05, most_a_second=60, busy=status) as server:
+        result = fetcher(source(server, prefix="p"))
+        listings = [request for request in server.requests if "list-type" in request.path]
+    assert server.refused > 100
+    assert result.message["files"] == 400, result.log
+    assert len(listings) == 1
+
+
 @pytest.mark.parametrize("stalled", ["listing", "object"])
 def test_termination(fetcher: Fetcher, stalled: str) -> None:
     """SIGTERM ends a fetch at once, whatever it waits for."""

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from flow_fetcher.sources.parallel import Workers
+from flow_fetcher.sources.parallel import Pace, Postponed, Workers
 
 
 def test_every_task_runs_once() -> None:
@@ -30,6 +30,85 @@ def test_no_task_no_thread() -> None:
     before = threading.active_count()
     with Workers(4):
         assert threading.active_count() == before
+
+
+def test_more_threads_while_tasks_wait() -> None:
+    """A count that is raised takes effect at once."""
+    begun = threading.Barrier(6, timeout=10)
+    with Workers(1) as workers:
+        workers.submit(lambda: begun.wait())
+        workers.count = 5
+        for _ in range(4):
+            workers.submit(lambda: begun.wait())
+        begun.wait()
+
+
+def test_fewer_threads_than_before() -> None:
+    """A count that is lowered ends those that are too many, and every task is still done."""
+    done: list[int] = []
+    before = threading.active_count()
+    begun = threading.Barrier(9, timeout=10)
+    with Workers(8) as workers:
+        for _ in range(8):
+            workers.submit(lambda: begun.wait())
+        begun.wait()
+        workers.count = 1
+        for number in range(100):
+            workers.submit(lambda number=number: done.append(number))  # type: ignore[misc]
+        end = time.monotonic() + 10
+        while threading.active_count() > before + 1 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert threading.active_count() == before + 1
+    assert sorted(done) == list(range(100))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count"), [(0.0005, 16), (0.004, 16), (0.01, 40), (0.02, 80), (0.1, 128)]
+)
+def test_pace_grows_with_the_way(seconds: float, count: int) -> None:
+    """What is under way fills the time that an answer takes, within bounds."""
+    pace = Pace()
+    for _ in range(100):
+        pace.answered(time.monotonic() - seconds)
+    assert pace.count == count
+
+
+def test_pace_of_a_busy_server() -> None:
+    """Slow answers of a server that can be quick ask for no more requests, nor do the first."""
+    pace = Pace()
+    took = [1.0] * 32 + [0.001] + [1.0] * 100
+    assert {pace.answered(time.monotonic() - seconds) for seconds in took} == {16}
+
+
+def test_pace_of_a_server_that_refuses() -> None:
+    """Requests that were under way together halve the count once; later ones do it again."""
+    pace = Pace()
+    for _ in range(100):
+        pace.answered(time.monotonic() - 1.0)
+    begun = time.monotonic()
+    assert [pace.refused(begun) for _ in range(5)] == [64] * 5
+    assert pace.refused(time.monotonic()) == 32
+    assert pace.answered(time.monotonic() - 1.0) == 32
+
+
+def test_pace_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that refuses everything for too long is given up."""
+    monkeypatch.setattr(Pace, "patience", 0.0)
+    assert Pace().refused(time.monotonic()) == 0
+
+
+def test_task_that_is_postponed() -> None:
+    """It is begun anew until it does not want that any more."""
+    begun: list[int] = []
+
+    def task() -> None:
+        begun.append(1)
+        if len(begun) < 5:
+            raise Postponed
+
+    with Workers(2) as workers:
+        workers.submit(task)
+    assert len(begun) == 5
 
 
 def test_error_of_a_task() -> None:

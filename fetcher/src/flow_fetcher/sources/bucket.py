@@ -6,6 +6,7 @@ else is here and in `objects`.
 
 from __future__ import annotations
 
+import os
 import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -107,6 +108,9 @@ class BucketSource(Record, ABC):
             AuthenticationFailedError: A credential or certificate has the wrong form.
         """
         authority = credentials.get("ca.crt")
+        # One thread moves bytes as fast as any network here; several would wake one another, and
+        # take memory by the number of the node's cores.
+        os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
         endpoint = options["config"].get("endpoint") or self.endpoint
         client = client_options(authority, allow_http=endpoint.startswith("http://"))
         try:

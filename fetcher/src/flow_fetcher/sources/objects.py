@@ -6,8 +6,8 @@ over what was listed, so that a later attempt can tell whether it got the same.
 
 from __future__ import annotations
 
-import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +15,18 @@ from flow_fetcher.errors import FetchError, PathNotFoundError, SourceRejectedErr
 from flow_fetcher.names import shown
 from flow_fetcher.record import Record
 from flow_fetcher.sources import Fetch
-from flow_fetcher.sources.parallel import Ranged, Workers
-from flow_fetcher.sources.store_errors import changed
+from flow_fetcher.sources.parallel import Pace, Postponed, Ranged, Workers
+from flow_fetcher.sources.store_errors import changed, is_busy
 
 if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ObjectStore
 
-_THREADS = 16
 _PAGE = 1000
-_PIECE = 1 << 20
+_PIECE = 1 << 18
+"""Objects of this size come as a whole."""
+_STREAMS = 16
+"""How many larger ones come at once, for each of them takes memory."""
 _RANGE = 8 << 20
 _LARGE = 4 * _RANGE
 """Objects of this size come in parallel ranges."""
@@ -64,6 +66,9 @@ class Download:
         self._url = url
         self._fetch = fetch
         self._explain = explain
+        self._pace = Pace()
+        self._workers = Workers(self._pace.count)
+        self._streams = threading.Semaphore(_STREAMS)
         self._lock = threading.Lock()
         self._lines: list[bytes] = []
 
@@ -75,14 +80,16 @@ class Download:
             SourceRejectedError: A key is no safe path.
             FetchError: The store failed.
         """
-        with self._fetch.report.stage("fetch"), Workers(_THREADS) as workers:
-            workers.wait_for(lambda: self._submit_all(workers))
+        with self._fetch.report.stage("fetch"), self._workers:
+            self._workers.wait_for(self._submit_all)
         if not self._lines:
             raise PathNotFoundError(
                 f"there is nothing under {self._url}",
                 remedy="Correct the bucket and the prefix: a prefix names a directory, not the "
                 "beginning of names.",
             )
+        import hashlib  # 3 ms, which the first request shall not wait for
+
         digest = hashlib.sha256()
         for line in sorted(self._lines):
             digest.update(line)
@@ -100,29 +107,39 @@ class Download:
         except Exception as error:
             raise self._explain(error, f"list {self._url}") from error
 
-    def _submit_all(self, workers: Workers) -> None:
+    def _submit_all(self) -> None:
         objects = self._list()
         with self._fetch.report.stage("resolve"):
             first = next(objects, None)
         if first is not None:
-            self._submit(workers, first)
+            self._submit(first)
             for each in objects:
-                self._submit(workers, each)
+                self._submit(each)
 
-    def _submit(self, workers: Workers, each: Object) -> None:
+    def _submit(self, each: Object) -> None:
         if each.size < _LARGE:
-            workers.submit(lambda: self._take(each))
+            self._workers.submit(lambda: self._take(each))
             return
         ranged = Ranged(self._fetch.tree.create(each.path), -(-each.size // _RANGE))
         for start in range(0, each.size, _RANGE):
             stop = min(start + _RANGE, each.size)
-            workers.submit(self._part(each, ranged, start, stop))
+            self._workers.submit(self._part(each, ranged, start, stop))
 
     def _take(self, each: Object) -> None:
         """Download one object in one request."""
+        if each.size > _PIECE:
+            with self._streams:
+                self._stream(each)
+        elif (answer := self._get(each, None)) is not None:
+            try:
+                data = bytes(answer.bytes())
+            except Exception as error:
+                raise self._explain(error, self._reading(each)) from error
+            self._fetch.tree.write(each.path, data)
+            self._done(each, len(data))
+
+    def _stream(self, each: Object) -> None:
         answer = self._get(each, None)
-        if answer is None:
-            return
         size = 0
         with self._fetch.tree.create(each.path) as sink:
             for piece in self._pieces(each, answer):
@@ -132,13 +149,13 @@ class Download:
 
     def _part(self, each: Object, ranged: Ranged, start: int, stop: int) -> Callable[[], None]:
         def take() -> None:
-            answer = self._get(each, (start, stop))
             offset = start
-            for piece in self._pieces(each, answer):
-                if offset + len(piece) > stop:
-                    raise _wrong_size(self._url, each)
-                ranged.sink.write_at(piece, offset)
-                offset += len(piece)
+            with self._streams:
+                for piece in self._pieces(each, self._get(each, (start, stop))):
+                    if offset + len(piece) > stop:
+                        raise _wrong_size(self._url, each)
+                    ranged.sink.write_at(piece, offset)
+                    offset += len(piece)
             if offset != stop:
                 raise _wrong_size(self._url, each)
             if ranged.finish_part():
@@ -151,6 +168,7 @@ class Download:
         options: GetOptions = {"if_match": each.etag} if each.etag else {}
         if part is not None:
             options["range"] = part
+        begun = time.monotonic()
         try:
             answer = self._store.get(each.key, options=options)
         except FileNotFoundError as error:
@@ -163,25 +181,34 @@ class Download:
                 "rename it, or try again.",
             ) from error
         except Exception as error:
-            raise self._explain(error, f"read {self._url} object {each.key}") from error
+            if is_busy(str(error)) and (count := self._pace.refused(begun)):
+                self._workers.count = count
+                raise Postponed from error
+            raise self._explain(error, self._reading(each)) from error
+        self._workers.count = self._pace.answered(begun)
+        meta = answer.meta
         # Not every server looks at the condition.
-        if each.etag and (answer.meta["e_tag"] or each.etag).strip('"') != each.etag.strip('"'):
-            raise changed(f"read {self._url} object {each.key}")
+        if each.etag and (meta["e_tag"] or each.etag).strip('"') != each.etag.strip('"'):
+            raise changed(self._reading(each))
+        # Nor is more received than was listed.
+        if meta["size"] != each.size:
+            raise _wrong_size(self._url, each)
         return answer
 
     def _pieces(self, each: Object, answer: Any) -> Iterator[bytes]:
         """The content as it arrives."""
-        try:
-            if each.size <= _PIECE:
-                pieces: Iterator[bytes] = iter((bytes(answer.bytes()),))
-            else:
-                pieces = answer.stream(min_chunk_size=_PIECE)
-            for piece in pieces:
-                yield bytes(piece)
-        except FetchError:
-            raise
-        except Exception as error:
-            raise self._explain(error, f"read {self._url} object {each.key}") from error
+        pieces = iter(answer.stream(min_chunk_size=_PIECE))
+        while True:
+            try:
+                piece = next(pieces, None)
+            except Exception as error:
+                raise self._explain(error, self._reading(each)) from error
+            if piece is None:
+                return
+            yield bytes(piece)
+
+    def _reading(self, each: Object) -> str:
+        return f"read {self._url} object {each.key}"
 
     def _done(self, each: Object, size: int) -> None:
         if size != each.size:

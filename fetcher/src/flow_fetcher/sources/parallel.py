@@ -1,8 +1,10 @@
-"""A few threads that work off tasks; few tasks wait, and the first error ends them all."""
+"""Threads that work off tasks: more of them where answers take long, few tasks that wait, and the
+first error ends them all."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -14,18 +16,74 @@ _WAITING = 4
 """How many tasks wait for each thread, at most."""
 
 
+class Pace:
+    """How many requests to have under way: as many as can be dealt with while one travels.
+
+    The quickest answer tells how far the server is. A busy server's are slow, too, but ask for
+    fewer requests and not for more; so are the first, for which connections have to be made. A
+    server that has too much to do, and says so, is asked half as much.
+
+    Attributes:
+        count: At the moment.
+    """
+
+    fewest, most = 16, 128
+    a_second = 4000
+    """Answers that one core deals with."""
+    patience = 20.0
+    """For so many seconds a server may refuse everything."""
+
+    def __init__(self) -> None:
+        self.count = self.fewest
+        self._most = self.most
+        self._answers = 0
+        self._quickest = float("inf")
+        self._last = self._slowed = time.monotonic()
+
+    def answered(self, begun: float) -> int:
+        """Learn of an answer to a request that was begun then; the count."""
+        self._last = time.monotonic()
+        self._answers += 1
+        self._quickest = min(self._quickest, self._last - begun)
+        if self._answers > 2 * self.fewest:
+            wanted = max(self.fewest, round(self._quickest * self.a_second))
+            self.count = min(wanted, self._most)
+        return self.count
+
+    def refused(self, begun: float) -> int:
+        """Learn that the server is too busy for a request that was begun then; the new count, 0
+        where it is to be given up."""
+        now = time.monotonic()
+        if now - self._last > self.patience:
+            return 0
+        if begun > self._slowed:  # others that were under way at the same time say nothing new
+            self._slowed = now
+            self.count = self._most = max(1, self.count // 2)
+        return self.count
+
+
+class Postponed(Exception):  # noqa: N818  no error
+    """Raised by a task that is to be begun anew later."""
+
+
 class Workers:
     """Runs tasks until its `with` ends, which waits for them.
 
-    Args:
-        count: How many threads; each is started when there is a task for it.
+    Attributes:
+        count: How many threads; each is started when there is a task for it. May change at any
+            time.
     """
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.count = count
         self._tasks: deque[Callable[[], None]] = deque()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._wanted = threading.Condition(self._lock)
+        """Told of tasks, and of the end."""
+        self._room = threading.Condition(self._lock)
+        """Told when fewer tasks wait."""
         self._threads: list[threading.Thread] = []
+        self._running = 0
         self._idle = 0
         self._closed = False
         self._error: BaseException | None = None
@@ -39,11 +97,11 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._changed:
+        with self._lock:
             self._closed = True
             if error is not None:
                 self._tasks.clear()
-            self._changed.notify_all()
+            self._wanted.notify_all()
         if error is None or isinstance(error, Exception):
             # Nobody waits after a signal: the threads end with the process.
             for thread in self._threads:
@@ -68,37 +126,44 @@ class Workers:
         Raises:
             BaseException: The error of an earlier task; no further one begins.
         """
-        with self._changed:
-            while len(self._tasks) >= _WAITING * self._count and self._error is None:
-                self._changed.wait()
+        with self._lock:
+            while len(self._tasks) >= _WAITING * self.count and self._error is None:
+                self._room.wait()
             if self._error is not None:
                 raise self._error
             self._tasks.append(task)
-            if len(self._tasks) > self._idle and len(self._threads) < self._count:
+            if len(self._tasks) > self._idle and self._running < self.count:
+                self._running += 1
                 # Daemons: a signal must end the process while a thread waits for the network.
                 thread = threading.Thread(target=self._work, daemon=True)
                 self._threads.append(thread)
                 thread.start()
-            self._changed.notify()
+            self._wanted.notify()
 
     def _work(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
+                if self._running > self.count:
+                    self._running -= 1
+                    return
                 self._idle += 1
                 while not self._tasks and not self._closed:
-                    self._changed.wait()
+                    self._wanted.wait()
                 self._idle -= 1
                 if not self._tasks or self._error is not None:
                     return
                 task = self._tasks.popleft()
-                self._changed.notify_all()
+                self._room.notify()
             try:
                 task()
+            except Postponed:
+                with self._lock:
+                    self._tasks.appendleft(task)
             except BaseException as error:
-                with self._changed:
+                with self._lock:
                     self._error = self._error or error
                     self._tasks.clear()
-                    self._changed.notify_all()
+                    self._room.notify_all()
                 return
 
 

@@ -90,7 +90,9 @@ def explain(error: Exception, doing: str, words: Words) -> FetchError:
         return PathNotFoundError(problem, remedy=words.place)
     if status:
         return SourceUnreachableError(
-            problem, remedy=f"Look at the store's log, and check {words.address}."
+            problem,
+            remedy=f"Look at the store's log, and check {words.address}.",
+            transient=is_busy(text),
         )
     return _no_connection(doing, text, words)
 
@@ -107,6 +109,11 @@ def changed(doing: str) -> FetchError:
 def gone(text: str) -> bool:
     """Whether the server says that the bucket itself does not exist."""
     return code_of(text) in _GONE
+
+
+def is_busy(text: str) -> bool:
+    """Whether the server asks for fewer requests."""
+    return status_of(text) in (429, 503)
 
 
 def code_of(text: str) -> str:
