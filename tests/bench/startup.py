@@ -51,11 +51,15 @@ def _sources() -> dict[str, tuple[Callable[[Job], dict[str, Any]], Mapping[str, 
     def git(job: Job) -> dict[str, Any]:
         return {"type": "git", "git": {"url": f"{job.endpoint}/f.git", "ref": {"commit": _COMMIT}}}
 
+    def encrypted(job: Job) -> dict[str, Any]:
+        url = f"{job.endpoint.replace('http:', 'https:')}/f.git"
+        return {"type": "git", "git": {"url": url, "ref": {"commit": _COMMIT}}}
+
     def s3(job: Job) -> dict[str, Any]:
         s3 = {"bucket": "flows", "prefix": "a", "endpoint": job.endpoint, "insecure": True}
         return {"type": "s3", "s3": s3}
 
-    return {"git": (git, {}), "s3": (s3, _KEYS)}
+    return {"git, http": (git, {}), "git, https": (encrypted, {}), "s3": (s3, _KEYS)}
 
 
 def measure(*, repeats: int, room: Path, current: Path, other: Path | None = None) -> list[Start]:
