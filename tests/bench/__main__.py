@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -11,23 +12,30 @@ from pathlib import Path
 from tests.bench import report, startup, tables
 from tests.bench.build import FETCHER
 from tests.bench.cases import GROUPS, Cases
-from tests.bench.fetch import measure
+from tests.bench.fetch import Measured, measure
 from tests.bench.places import BenchError, room
 from tests.bench.scale import command as scale
 
 
 def _fetch(options: argparse.Namespace) -> int:
+    if options.document and options.case:
+        raise BenchError("--document takes whole groups: use --only instead of --case")
     peers = options.peers.split(",") if options.peers else []
     repeats = options.repeats or (2 if options.quick else 5)
+    every: list[Measured] = []
     with Cases(quick=options.quick, current=options.fetcher, other=options.other) as cases:
-        chosen = cases.select(options.only or [], options.case or [])
-        measured = measure(chosen, repeats=repeats, peers=peers, room=options.room)
-    if not measured:
+        for group in options.only or cases.groups():
+            chosen = cases.select(group, options.case or [])
+            found = measure(chosen, repeats=repeats, peers=peers, room=options.room)
+            if found:
+                _print(options, repeats, f"fetch-{group}", functools.partial(report.table, found))
+            every += found
+            if options.output:  # after each group, so that a later one cannot lose it
+                document = report.document(every, options.room, options.fetcher)
+                text = json.dumps(document, indent=1, ensure_ascii=False)
+                options.output.write_text(text + "\n")
+    if not every:
         raise BenchError("no case has such a name")
-    if options.output:
-        document = report.document(measured, options.room, options.fetcher)
-        options.output.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    _print(options, repeats, "fetch", lambda markdown: report.table(measured, markdown=markdown))
     return 0
 
 
@@ -37,23 +45,19 @@ def _startup(options: argparse.Namespace) -> int:
     )
     size = startup.layers(options.fetcher)
 
-    def table(markdown: bool) -> str:
-        return startup.table(starts, size, markdown=markdown)
-
+    table = functools.partial(startup.table, starts, size)
     _print(options, options.repeats, "startup", table)
     return 0
 
 
-def _print(
-    options: argparse.Namespace, repeats: int, name: str, table: Callable[[bool], str]
-) -> None:
-    """Print the table, and put it into the documentation where that is asked for."""
+def _print(options: argparse.Namespace, repeats: int, name: str, table: Callable[..., str]) -> None:
+    """Print the table, and put it into its place in the documentation where that is asked for."""
     header = {**report.header(options.room, options.fetcher), "rounds": str(repeats)}
     if options.document:
         lines = "".join(f"- {key}: {value}\n" for key, value in header.items())
-        tables.insert(options.document, name, f"{lines}\n{table(True)}")
+        tables.insert(options.document, name, f"{lines}\n{table(markdown=True)}")
     print("".join(f"{key:9} {value}\n" for key, value in header.items()))
-    print(table(False), end="")
+    print(table(markdown=False), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     scale.add(commands)
     for command in (fetch, start):
         command.add_argument(
-            "--document", type=Path, metavar="FILE", help="replace the table in this Markdown file"
+            "--document", type=Path, metavar="FILE", help="replace its tables in this Markdown file"
         )
         command.add_argument(
             "--room", type=Path, metavar="DIR", default=room(), help="where trees go (%(default)s)"

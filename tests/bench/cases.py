@@ -86,19 +86,19 @@ class Cases:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def select(self, groups: list[str], names: list[str]) -> Iterator[Case]:
-        """The cases of these groups, or of these names, one after the other."""
-        wanted = groups or ["git", "s3", *self._supported(), "latency"]
-        for group in wanted:
-            make = {"git": self._of_git, "latency": self._of_latency}.get(group)
-            for name, case in make() if make else self._of_store(group):
-                if not names or name in names:
-                    yield case()
-
-    def _supported(self) -> list[str]:
-        """The other kinds of stores that this version of the fetcher has."""
+    def groups(self) -> list[str]:
+        """Those that this version of the fetcher has."""
         sources = self._current / "src" / "flow_fetcher" / "sources"
-        return [kind for kind in ("gcs", "azure") if (sources / f"{kind}.py").exists()]
+        stores = [kind for kind in ("gcs", "azure") if (sources / f"{kind}.py").exists()]
+        return ["git", "s3", *stores, "latency"]
+
+    def select(self, group: str, names: list[str]) -> Iterator[Case]:
+        """The cases of this group, one after the other; of these names alone, where some are
+        given."""
+        make = {"git": self._of_git, "latency": self._of_latency}.get(group)
+        for name, case in make() if make else self._of_store(group):
+            if not names or name in names:
+                yield case()
 
     def _of_git(self) -> Iterator[tuple[str, Callable[[], Case]]]:
         for name, (make, goals) in _REPOSITORIES.items():
@@ -189,8 +189,10 @@ class Cases:
             python = (Goal("wall", 0.2, peer) for peer in _PYTHON_PEERS[kind])
             goals = (Goal("wall", 0.85, "rclone"), *python, _MEMORY)
         if trip:
-            # Those that ask for one object after the other would take minutes.
-            peers = [peer for peer in peers if peer.name in ("rclone", "s3fs", "boto3")]
+            # The others would take minutes.
+            far = prefix == "o2000" and trip == max(ROUND_TRIPS)
+            names = ("rclone",) if far else ("rclone", "s3fs", "boto3")
+            peers = [peer for peer in peers if peer.name in names]
         if prefix == "o10000":
             peers = [peer for peer in peers if peer.name != "prefect-aws"]
         return Case(

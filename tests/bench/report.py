@@ -34,7 +34,7 @@ def header(room: Path, fetcher: Path) -> dict[str, str]:
 
 def table(measured: list[Measured], *, markdown: bool) -> str:
     """Everything, for people."""
-    mark = "### " if markdown else "== "
+    mark = "#### " if markdown else "== "
     parts = []
     for each in measured:
         trip = each.case.round_trip
