@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -65,13 +66,15 @@ def test_every_tick_has_one_run(after: Aftermath) -> None:
         unix(found["metadata"]["creationTimestamp"]) for found in after.deployments.values()
     )
     assert count(EXACT_FLOWS, created, int(after.faults_ended)) >= TICKS
-    assert [*after.problems, *exact.judge(after, EXACT_FLOWS)] == []
+    problems = [*after.problems, *exact.judge(after, EXACT_FLOWS)]
+    assert problems == []
 
 
 def test_policies_decide_what_becomes_of_ticks(after: Aftermath) -> None:
     """What has no run was skipped, or missed while nobody could act; limits hold throughout."""
     print(f"\nfates of ticks: {dict(policies.fates(after, POLICY_FLOWS))}")
-    assert policies.judge(after, POLICY_FLOWS) == []
+    problems = policies.judge(after, POLICY_FLOWS)
+    assert problems == []
 
 
 def test_every_kind_of_fault_struck(after: Aftermath, impossible: frozenset[Kind]) -> None:
@@ -94,7 +97,8 @@ def shown(exclusive: Cluster, folder: Path) -> dict[str, list[str]]:
 @pytest.mark.parametrize("name", planted.BUGS)
 def test_planted_bugs_are_caught(shown: dict[str, list[str]], name: str) -> None:
     """The judge above would not pass an operator with that bug."""
-    assert any(planted.BUGS[name].problem in problem for problem in shown[name]), shown[name]
+    wanted = planted.BUGS[name].problem
+    assert any(re.search(wanted, problem) for problem in shown[name]), shown[name]
 
 
 def test_the_operator_stands_what_its_planted_bugs_do_not(shown: dict[str, list[str]]) -> None:

@@ -64,7 +64,10 @@ def _says_running(method: str, path: str, body: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Bug:
-    """A bug, the fault that it cannot stand and which requests that is for, and how it shows."""
+    """A bug, the fault that it cannot stand and which requests that is for, and how it shows.
+
+    `problem` is a regular expression.
+    """
 
     code: str
     fault: Fault
@@ -80,7 +83,7 @@ BUGS = {
         RECORD_FIRST, Fault(0, Kind.REFUSE, 0, 0, 1), _creates_run, "no FlowRun for the tick of"
     ),
     "a wake-up lost while its key is worked on": Bug(
-        LOST_WAKE_UP, Fault(0, Kind.SLOW, 0, 9, 1), _says_running, "is Running"
+        LOST_WAKE_UP, Fault(0, Kind.SLOW, 0, 9, 1), _says_running, "is Running|has active runs"
     ),
     "a key that failed and is not looked at again": Bug(
         FORGET_FAILED, Fault(0, Kind.REFUSE, 0, 0, 1), _takes_up_run, "is new"

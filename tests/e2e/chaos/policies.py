@@ -92,7 +92,7 @@ class _Model:
             for tick in sorted(made - known):
                 yield f"{flow.name}: a FlowRun for {text_of(tick)}, which is no tick"
             handled = max(known, default=handled)
-            left = (timer.ticks(handled, handled + (timer.every or 60))[0], self._after.suspended)
+            left = (timer.ticks(handled, handled + (timer.every or 60))[0], self._after.rest)
             if _free(left, self._excuses(flow)):
                 yield f"{flow.name}: nobody has dealt with the tick of {text_of(left[0])}"
             for step in passes:
@@ -246,16 +246,16 @@ def _limits(after: Aftermath, flows: Iterable[Flow]) -> Iterator[str]:
 
 
 def away(after: Aftermath) -> list[Span]:
-    """Return the spans in which nobody acted, as the runs of every second show them."""
-    pulse: dict[int, int] = {}
-    for run in after.runs:
-        if run.deployment.startswith(PULSE):
-            pulse[run.tick] = min(run.created, pulse.get(run.tick, run.created))
-    seconds = range(min(pulse, default=0), int(after.suspended))
+    """Return the spans in which nobody acted, or not on all that was due.
+
+    Of many deployments every tick has its run: each that came late shows for how long.
+    """
+    exact = [run for run in after.runs if (run.deployment, run.schedule) in after.prompt]
+    late = [(run.tick, run.created + 1.0) for run in exact if run.created - run.tick > ON_TIME]
+    pulse = {run.tick for run in exact if run.deployment.startswith(PULSE)}
     never = after.suspended + LATEST
-    return [
-        (tick, made + 1.0) for tick in seconds if (made := pulse.get(tick, never)) - tick > ON_TIME
-    ]
+    seconds = range(min(pulse, default=0), int(after.rest))
+    return late + [(second, never) for second in seconds if second not in pulse]
 
 
 def _free(span: Span, taken: Iterable[Span]) -> bool:

@@ -89,7 +89,9 @@ class Aftermath:
         windows: When the cluster or an operator was away.
         hits: Requests that were meddled with.
         created: UIDs of all that the operators created, by kind and name, as their proxies saw it.
+        prompt: Deployments and schedules of which every tick had to get its run, without jitter.
         faults_ended: The Unix time since which nothing has been wrong.
+        rest: The Unix time up to which every tick counted.
         suspended: The Unix time since which nothing more is to start.
         problems: What did not happen in time, or should not have happened at all.
     """
@@ -99,7 +101,9 @@ class Aftermath:
     windows: list[Window]
     hits: list[Hit]
     created: dict[tuple[str, str], set[str]]
+    prompt: frozenset[tuple[str, str]]
     faults_ended: float
+    rest: float
     suspended: float
     problems: list[str]
     runs: list[Run] = field(default_factory=list)
@@ -170,7 +174,7 @@ class Storm:
                     self._replicas.append(await stack.enter_async_context(operator))
                 for operator in self._replicas:
                     await operator.watches()
-                for flow in self.flows:
+                for flow in dice.sample(self.flows, len(self.flows)):
                     path = FLOW_DEPLOYMENTS.path(self.namespace)
                     await api.send("POST", path, flow.manifest(self.namespace))
                 await self._blow()
@@ -183,16 +187,17 @@ class Storm:
     async def _blow(self) -> None:
         """Let the faults strike, each in its time, until all are over."""
         async with asyncio.TaskGroup() as group:
-            begin = time.monotonic()
+            begin = self._begin = time.monotonic()
             for fault in self.faults:
                 await asyncio.sleep(max(begin + fault.at - time.monotonic(), 0.0))
-                print(f"{time.monotonic() - begin:6.1f} s  {fault}", flush=True)
+                self._say(str(fault.kind))
                 group.create_task(self._strike(fault))
             await asyncio.sleep(max(begin + self.seconds - time.monotonic(), 0.0))
         wanted = {fault.kind for fault in self.faults} & REQUESTS
         await self._wait(lambda: wanted <= self._strikes().keys(), "each kind of fault to strike")
         for operator in self._replicas:
             operator.proxy.disarm()
+        self._say("no more faults")
 
     async def _strike(self, fault: Fault) -> None:
         start, kind = time.time(), fault.kind
@@ -253,22 +258,26 @@ class Storm:
             "every tick to get its run",
             lambda: f"none for {self._missing(int(ended))[:20]}",
         )
+        self._say("every tick has its run")
         if self.calm_seconds:
             # On a machine that is too slow for it there is no calm, and less to be judged.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CALM_COMES):
                     while not self._on_time():
                         await asyncio.sleep(0.25)
+            self._say("calm")
             await asyncio.sleep(self.calm_seconds)
-        suspended = time.time()
+        rest = time.time()
         for flow in self.flows:
             await self._suspend(flow)
+        suspended = time.time()
         await self._wait(
             lambda: not self._unsettled(),
             "everything to end",
             lambda: "; ".join(self._unsettled()[:20]),
         )
-        return await self._look_around(ended, suspended)
+        self._say("everything has ended")
+        return await self._look_around(ended, rest, suspended)
 
     async def _suspend(self, flow: Flow) -> None:
         path = FLOW_DEPLOYMENTS.path(self.namespace, flow.name)
@@ -327,7 +336,7 @@ class Storm:
             found.append("something changed a moment ago")
         return found
 
-    async def _look_around(self, ended: float, suspended: float) -> Aftermath:
+    async def _look_around(self, ended: float, rest: float, suspended: float) -> Aftermath:
         api, space = self.lab.api, self.namespace
         created: dict[tuple[str, str], set[str]] = {}
         for operator in self._replicas:
@@ -344,7 +353,14 @@ class Storm:
             windows=self._windows,
             hits=[hit for operator in self._replicas for hit in operator.proxy.hits],
             created=created,
+            prompt=frozenset(
+                (flow.name, timer.name)
+                for flow in self.flows
+                for timer in flow.timers
+                if flow.name in self.needed and not timer.jitter
+            ),
             faults_ended=ended,
+            rest=rest,
             suspended=suspended,
             problems=self._problems,
             runs=[Run.of(run) for run in there["FlowRun"]],
@@ -356,6 +372,9 @@ class Storm:
 
     def _strikes(self) -> Counter[Kind]:
         return sum((operator.proxy.struck for operator in self._replicas), self._struck.copy())
+
+    def _say(self, what: str) -> None:
+        print(f"{self.namespace} {time.monotonic() - self._begin:6.1f} s  {what}", flush=True)
 
     async def _wait(
         self,
