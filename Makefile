@@ -10,7 +10,7 @@ LOCK   := uv pip compile --quiet --universal --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types layers generated generate unit contract integration e2e large-blob \
-        cluster-up cluster-down images bench-fetch bench-scale fuzz lock lock-check clean
+        cluster-up cluster-down images chaos bench-fetch bench-scale fuzz lock lock-check clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ integration: $(READY) ## Run the fetcher against real git and S3 servers
 
 e2e: $(READY) ## Run the tests on a real cluster
 	$(BIN)/pytest --no-skips tests/e2e
+
+chaos: $(READY) ## Let faults strike operators, API server and etcd (SEED=1 TICKS=500)
+	FLOW_CHAOS_SEED=$(or $(SEED),$(shell date +%s)) FLOW_CHAOS_TICKS=$(or $(TICKS),500) \
+	  $(BIN)/pytest --no-skips -s tests/e2e/test_chaos.py
 
 large-blob: $(READY) ## Fetch a blob of more than 4 GiB (needs 15 GB of disk and some minutes)
 	FLOW_TEST_BLOB_MIB=4200 $(BIN)/pytest --no-skips tests/integration/fetcher/test_git_scale.py -k blob
