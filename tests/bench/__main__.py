@@ -103,6 +103,9 @@ def main() -> int:
     except BenchError as error:
         print(f"bench: error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
