@@ -33,7 +33,7 @@ class AzureServer(Process):
     """Runs while its `with` lasts; `url` is the endpoint of its account.
 
     Args:
-        authority: Makes it HTTPS.
+        authority: Makes it HTTPS, which tokens need.
     """
 
     def __init__(self, *, authority: Authority | None = None) -> None:
@@ -47,7 +47,7 @@ class AzureServer(Process):
         options += ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]
         if self._authority is not None:
             certificate, key = self._authority.write_server_pair(self.folder, self.host)
-            options += ["--cert", str(certificate), "--key", str(key)]
+            options += ["--cert", str(certificate), "--key", str(key), "--oauth", "basic"]
         return ["node", str(azurite()), *options]
 
     def environment(self) -> dict[str, str]:

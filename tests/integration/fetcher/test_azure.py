@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from tests.integration.fetcher.conftest import Fetcher
 from tests.servers.authority import Authority
 from tests.servers.azure import ACCOUNT, KEY, AzureServer
+from tests.servers.entra import CLIENT, FEDERATED, SECRET, TENANT, Entra
 
 KEYS = {"AZURE_STORAGE_ACCOUNT_KEY": KEY}
 WRONG = base64.b64encode(b"w" * 64).decode()
@@ -29,6 +32,15 @@ def _filled(azure: AzureServer) -> None:
         for key, body in TREE.items():
             azure.put(container, f"o20/{key}", body)
         azure.put(container, "o2000/other.py", b"a sibling")
+
+
+@pytest.fixture(scope="module")
+def encrypted(authority: Authority) -> Iterator[AzureServer]:
+    """A store that takes tokens, with one private container."""
+    with AzureServer(authority=authority) as server:
+        server.create_container("flows")
+        server.put("flows", "a.py", b"1")
+        yield server
 
 
 def source(server: AzureServer, **fields: Any) -> dict[str, Any]:
@@ -88,6 +100,57 @@ def test_private_authority(fetcher: Fetcher, authority: Authority) -> None:
         assert "`ca.crt`" in result.message["remedy"]
         result = fetcher(source(server), secret={"ca.crt": authority.pem}, volume="second")
         assert result.code == 0, result.log
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"),
+        ("tenantId", "clientId", "clientSecret"),
+    ],
+)
+def test_service_principal(
+    fetcher: Fetcher, authority: Authority, encrypted: AzureServer, keys: tuple[str, str, str]
+) -> None:
+    """A principal's secret is exchanged for a token, with which everything is read."""
+    secret = dict(zip(keys, (TENANT, CLIENT, SECRET), strict=True))
+    with Entra(authority) as entra:
+        fetcher.environment["AZURE_AUTHORITY_HOST"] = entra.url
+        result = fetcher(source(encrypted), secret={**secret, "ca.crt": authority.pem})
+    assert result.code == 0, result.log
+    assert set(result.files()) == {"a.py"}
+    assert entra.granted == ["secret"]
+
+
+def test_principal_with_another_secret(
+    fetcher: Fetcher, authority: Authority, encrypted: AzureServer
+) -> None:
+    """A secret that the identity service does not know is refused in its words."""
+    wrong = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "AZURE_CLIENT_SECRET": WRONG}
+    with Entra(authority) as entra:
+        fetcher.environment["AZURE_AUTHORITY_HOST"] = entra.url
+        result = fetcher(source(encrypted), secret={**wrong, "ca.crt": authority.pem})
+    assert result.reason == "AuthenticationFailed"
+    assert "AADSTS7000215" in result.message["message"]
+    assert WRONG not in result.log + result.text
+
+
+def test_workload_identity(
+    fetcher: Fetcher, authority: Authority, encrypted: AzureServer, tmp_path: Path
+) -> None:
+    """The token of the Pod's ServiceAccount is exchanged for one of Azure's."""
+    (tmp_path / "azure-identity-token").write_text(FEDERATED)
+    with Entra(authority) as entra:
+        fetcher.environment.update(
+            AZURE_AUTHORITY_HOST=f"{entra.url}/",
+            AZURE_TENANT_ID=TENANT,
+            AZURE_CLIENT_ID=CLIENT,
+            AZURE_FEDERATED_TOKEN_FILE=str(tmp_path / "azure-identity-token"),
+        )
+        result = fetcher(source(encrypted), secret={"ca.crt": authority.pem})
+    assert result.code == 0, result.log
+    assert "identity of the ServiceAccount" in result.log
+    assert entra.granted == ["assertion"]
 
 
 def test_changed_since_the_first_attempt(fetcher: Fetcher, azure: AzureServer) -> None:
