@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import report, startup, tables
+from tests.bench import report, run, startup, tables
 from tests.bench.build import FETCHER
 from tests.bench.cases import GROUPS, Cases
 from tests.bench.fetch import Measured, measure
 from tests.bench.places import BenchError, room
 from tests.bench.scale import command as scale
+from tests.cluster import ClusterError
 
 
 def _fetch(options: argparse.Namespace) -> int:
@@ -50,6 +51,15 @@ def _startup(options: argparse.Namespace) -> int:
     return 0
 
 
+def _run(options: argparse.Namespace) -> int:
+    try:
+        found = run.measure(pairs=options.repeats, say=lambda text: print(f"bench: {text}"))
+    except ClusterError as error:
+        raise BenchError(str(error)) from error
+    _print(options, options.repeats, "run", functools.partial(run.table, found))
+    return 0
+
+
 def _print(options: argparse.Namespace, repeats: int, name: str, table: Callable[..., str]) -> None:
     """Print the table, and put it into its place in the documentation where that is asked for."""
     header = {**report.header(options.room, options.fetcher), "rounds": str(repeats)}
@@ -78,11 +88,15 @@ def _parser() -> argparse.ArgumentParser:
     start = commands.add_parser("startup", help="time to the first network byte, size of the image")
     start.set_defaults(function=_startup)
     start.add_argument("--repeats", type=int, default=20, metavar="N", help="default 20")
+    whole = commands.add_parser("run", help="whole runs on the test cluster, from Job to code")
+    whole.set_defaults(function=_run, room=None, fetcher=FETCHER)
+    whole.add_argument("--repeats", type=int, default=10, metavar="N", help="pairs (default 10)")
     scale.add(commands)
-    for command in (fetch, start):
+    for command in (fetch, start, whole):
         command.add_argument(
             "--document", type=Path, metavar="FILE", help="replace its tables in this Markdown file"
         )
+    for command in (fetch, start):
         command.add_argument(
             "--room", type=Path, metavar="DIR", default=room(), help="where trees go (%(default)s)"
         )

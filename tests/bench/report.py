@@ -22,11 +22,12 @@ _HEAD = (
 _GOALS = ("case", "goal", "measured", "pairs", "")
 
 
-def header(room: Path, fetcher: Path) -> dict[str, str]:
+def header(room: Path | None, fetcher: Path) -> dict[str, str]:
     """Where and when this was measured."""
+    where = {"trees on": _output("stat", "-f", "-c", "%T", str(room))} if room else {}
     return {
         **tables.machine(),
-        "trees on": _output("stat", "-f", "-c", "%T", str(room)),
+        **where,
         "git": _output("git", "--version").removeprefix("git version "),
         "fetcher": _revision(fetcher),
     }

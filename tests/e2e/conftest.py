@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster, choose, ensure
+from tests.cluster import Cluster, choose, ensure, release
 from tests.e2e.kube import Namespace, wait_for
 from tests.e2e.servers import Servers
 
-ROOT = Path(__file__).parents[2]
-OPERATOR_NAMESPACE = "flow-operator-system"
-RELEASE = "flow-operator"
+OPERATOR_NAMESPACE = release.NAMESPACE
+RELEASE = release.RELEASE
 
 
 @pytest.fixture(scope="session")
@@ -29,31 +28,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def operator(cluster: Cluster) -> str:
     """The operator, installed by the Helm chart; returns its namespace."""
-    repository, _, tag = cluster.images["flow-operator"].rpartition(":")
-    fetcher, _, fetcher_tag = cluster.images["flow-fetcher"].rpartition(":")
-    values = {
-        "image.repository": repository,
-        "image.tag": tag,
-        "fetcher.image.repository": fetcher,
-        "fetcher.image.tag": fetcher_tag,
-        "fetcher.fullImage.repository": f"{fetcher}-full",
-        "fetcher.fullImage.tag": fetcher_tag,
-        "runs.defaultImage": cluster.images["flow-test-python"],
-        "logLevel": "debug",
-        "logFormat": "text",
-    }
-    settings = [f"--set-string={name}={value}" for name, value in values.items()]
-    cluster.run_helm(
-        "upgrade", RELEASE, str(ROOT / "charts" / "flow-operator"), "--install",
-        "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout", "120s",
-        *settings,
-    )  # fmt: skip
-    # The tag stays the same when the image changes: start what was built last.
-    cluster.run("-n", OPERATOR_NAMESPACE, "rollout", "restart", f"deployment/{RELEASE}")
-    cluster.run(
-        "-n", OPERATOR_NAMESPACE, "rollout", "status", f"deployment/{RELEASE}", "--timeout=120s"
-    )
-    return OPERATOR_NAMESPACE
+    return release.install(cluster, logLevel="debug")
 
 
 @pytest.fixture(scope="module")
