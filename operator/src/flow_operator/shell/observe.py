@@ -85,10 +85,12 @@ class Observer:
     async def confirm_deployment(self, key: Key, view: DeploymentView) -> DeploymentView | None:
         """Read a deployment, and its runs if it depends on them what may start.
 
-        Once is enough: from then on nobody else writes what such a decision depends on.
+        Once is enough: from then on nobody else writes what such a decision depends on. So is a
+        write, where only the deployment itself counts.
         """
         uid = view.raw["metadata"]["uid"]
-        if uid in self._confirmed and not lists_unknown_runs(view):
+        known = uid in self._confirmed or (self._is_ours(uid) and not _runs_count(view))
+        if known and not lists_unknown_runs(view):
             return view
         raw = await self._read(FLOW_DEPLOYMENTS, key.namespace, key.name)
         if raw is None:
