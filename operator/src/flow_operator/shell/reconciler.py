@@ -7,7 +7,8 @@ running, ended). Three are Events (FlowRun created, Job created, ended). Changes
 are written together, and what only says how far a run is waits until the last write is
 `PROGRESS_SECONDS` ago: a run that takes no longer than that costs 9.
 
-It costs one read: the deployment's, before the FlowRun is created.
+It costs no reads but one of the deployment before the first run since this process leads. What
+others wait for goes first: the run, its snapshot, its Job; the rest when there is less to do.
 """
 
 import logging
