@@ -16,9 +16,11 @@ import pytest
 
 from tests.cluster import Cluster
 from tests.e2e.chaos import exact, planted, policies
+from tests.e2e.chaos.aftermath import Aftermath
 from tests.e2e.chaos.faults import COMPONENTS, Kind, draw
+from tests.e2e.chaos.lab import laboratory
 from tests.e2e.chaos.operators import ELECTS
-from tests.e2e.chaos.storm import Aftermath, Storm, laboratory
+from tests.e2e.chaos.storm import Storm
 from tests.e2e.chaos.workload import count, exact_flows, policy_flows, unix
 
 SEED = int(os.environ.get("FLOW_CHAOS_SEED") or 1)
@@ -65,7 +67,7 @@ def test_every_tick_has_one_run(after: Aftermath) -> None:
     created = min(
         unix(found["metadata"]["creationTimestamp"]) for found in after.deployments.values()
     )
-    assert count(EXACT_FLOWS, created, int(after.faults_ended)) >= TICKS
+    assert count(EXACT_FLOWS, created, int(after.times.faults_ended)) >= TICKS
     problems = [*after.problems, *exact.judge(after, EXACT_FLOWS)]
     assert problems == []
 

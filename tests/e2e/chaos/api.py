@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,7 @@ Object = dict[str, Any]
 
 _MERGE = "application/merge-patch+json"
 _PAUSE = 0.2
+_PATIENCE = 180.0
 _LONGEST_LINE = 4 * 1024**2
 
 
@@ -59,8 +61,13 @@ class Api:
         body: Object | None = None,
         query: dict[str, str] | None = None,
     ) -> tuple[int, Object]:
-        """Return status and body of the answer; only those of 429 and 5xx are not answers."""
-        while True:
+        """Return status and body of the answer; only those of 429 and 5xx are not answers.
+
+        Raises:
+            TimeoutError: There was none for minutes.
+        """
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
             try:
                 async with self._session.request(
                     method,
@@ -76,6 +83,7 @@ class Api:
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
                 pass
             await asyncio.sleep(_PAUSE)
+        raise TimeoutError(f"{method} {path}: the API server did not answer for {_PATIENCE:.0f} s")
 
     async def follow(self, path: str, **query: str) -> AsyncIterator[Listed | Changed]:
         """Yield what there is, and then every change, for ever."""

@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from flow_operator.shell.cluster import FLOW_RUNS, JOBS
+from tests.e2e.chaos.aftermath import Aftermath
 from tests.e2e.chaos.api import Object
+from tests.e2e.chaos.meddler import purpose_of
 from tests.e2e.chaos.record import Run
-from tests.e2e.chaos.storm import Aftermath
 from tests.e2e.chaos.workload import Flow, Timer, text_of, unix
 
 
@@ -54,14 +55,12 @@ def nothing_twice(after: Aftermath, names: set[str]) -> Iterator[str]:
     for (deployment, schedule, tick), uids in sorted(ticks.items()):
         if len(uids) > 1:
             yield f"{deployment}/{schedule}: {len(uids)} FlowRuns for the tick of {text_of(tick)}"
-    jobs: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for uid, job in after.record.last(JOBS.kind).items():
-        attempt = job["metadata"]["labels"]["flow-operator.io/attempt"]
-        jobs[owner_of(job), attempt].add(uid)
-        jobs[owner_of(job), attempt] |= after.created.get(
-            (JOBS.kind, job["metadata"]["name"]), set()
-        )
-    for (owner, attempt), uids in jobs.items():
+    jobs: defaultdict[str, set[str]] = defaultdict(set)
+    for job in after.jobs:
+        jobs[purpose_of(job)].add(job["metadata"]["uid"])
+    for purpose in {purpose for kind, purpose in after.created if kind == JOBS.kind} | jobs.keys():
+        uids = jobs[purpose] | after.created.get((JOBS.kind, purpose), set())
+        owner, _, attempt = purpose.partition("/")
         if len(uids) > 1 and owner in runs:
             yield f"FlowRun {runs[owner].name}: {len(uids)} Jobs for attempt {attempt}"
 
@@ -80,7 +79,7 @@ def _deployment(after: Aftermath, flow: Flow, runs: list[Run]) -> Iterator[str]:
         last = max(unrecorded(after, timer, handled, made), default=handled)
         wanted = set(timer.ticks(created, last))
         yield from _ticks(flow, timer, made, wanted)
-        if after.faults_ended - timer.jitter > last + (timer.every or 60):
+        if after.times.faults_ended - timer.jitter > last + (timer.every or 60):
             yield f"{flow.name}/{timer.name}: handledUntil is only {text_of(handled)}"
         said = unix(record.get("lastScheduleTime", "1970-01-01T00:00:00Z"))
         if said != max((tick for tick in made if tick <= handled), default=0):
@@ -92,7 +91,7 @@ def unrecorded(after: Aftermath, timer: Timer, handled: int, made: Iterable[int]
 
     A suspended schedule's ticks are not dealt with; once it goes on, they are, and have their runs.
     """
-    return set(timer.ticks(handled, int(after.suspended) + 1)) & set(made)
+    return set(timer.ticks(handled, int(after.times.suspended) + 1)) & set(made)
 
 
 def _ticks(flow: Flow, timer: Timer, made: Counter[int], wanted: set[int]) -> Iterator[str]:

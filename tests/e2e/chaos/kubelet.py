@@ -58,16 +58,13 @@ class Kubelet:
     async def run(self) -> None:
         """Be a node until cancelled."""
         await self._api.send("POST", "/api/v1/nodes", _node(self._name))
-        beats = asyncio.create_task(self._beat())
-        try:
+        async with asyncio.TaskGroup() as self._group:
+            self._group.create_task(self._beat())
             async for seen in self._api.follow(
                 PODS.path(None), fieldSelector=f"spec.nodeName={self._name}"
             ):
                 for pod in [seen.object] if isinstance(seen, Changed) else seen.items:
                     self._look(pod, gone=isinstance(seen, Changed) and seen.kind == "DELETED")
-        finally:
-            for task in (beats, *self._lives.values()):
-                task.cancel()
 
     async def remove(self) -> None:
         """Take the node out of the cluster."""
@@ -83,9 +80,9 @@ class Kubelet:
             if life is None or life.get_name() != "stop":
                 if life:
                     life.cancel()
-                self._lives[uid] = asyncio.create_task(self._stop(pod), name="stop")
+                self._lives[uid] = self._group.create_task(self._stop(pod), name="stop")
         elif life is None:
-            self._lives[uid] = asyncio.create_task(self._live(pod), name="live")
+            self._lives[uid] = self._group.create_task(self._live(pod), name="live")
 
     async def _live(self, pod: Object) -> None:
         if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from flow_operator.core import names
 from flow_operator.shell.cluster import FLOW_RUNS, JOBS
 from tests.e2e.chaos.faults import Kind
 from tests.e2e.proxy import QUESTIONS, WRITES, Forwarder, answer, is_watch
@@ -68,7 +69,7 @@ class Meddler(Forwarder):
     created: defaultdict[tuple[str, str], set[str]] = field(
         default_factory=lambda: defaultdict(set)
     )
-    """The UIDs of what was created, by kind and name, whoever was told."""
+    """The UIDs of what was created, by kind and purpose, whoever was told."""
     renewed: float = 0.0
     """When its operator last wrote a Lease."""
     _armed: list[_Armed] = field(default_factory=list)
@@ -160,8 +161,7 @@ class Meddler(Forwarder):
             self.renewed = time.monotonic()
         elif request.method == "POST" and path.endswith(tuple(kind.plural for kind in _KINDS)):
             made = json.loads(content)
-            meta = made["metadata"]
-            self.created[made["kind"], meta["name"]].add(meta["uid"])
+            self.created[made["kind"], purpose_of(made)].add(made["metadata"]["uid"])
 
     async def _stream(
         self, request: web.Request, upstream: aiohttp.ClientResponse
@@ -213,6 +213,13 @@ def _name(path: str, body: bytes) -> str:
         return str(json.loads(body)["metadata"]["name"]) if body else ""
     except (ValueError, KeyError):
         return ""
+
+
+def purpose_of(made: dict[str, Any]) -> str:
+    """Return what there may be one of only: a FlowRun by its name, a Job by owner and attempt."""
+    meta = made["metadata"]
+    attempt = (meta.get("labels") or {}).get(names.LABEL_ATTEMPT)
+    return f"{meta['ownerReferences'][0]['uid']}/{attempt}" if attempt else str(meta["name"])
 
 
 def _refusal(status: int, reason: str, headers: dict[str, str] | None = None) -> web.Response:

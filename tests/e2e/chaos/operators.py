@@ -100,9 +100,10 @@ class Operator:
     async def watches(self) -> None:
         """Wait until all that it watches is open."""
         watched = {resource.path(self.namespace) for resource in WATCHED}
-        async with asyncio.timeout(PATIENCE):
-            while not self.proxy.watches >= watched:
-                await asyncio.sleep(0.05)
+        end = time.monotonic() + PATIENCE
+        while not self.proxy.watches >= watched:
+            assert time.monotonic() < end, f"operator {self.number} does not watch: {self.log}"
+            await asyncio.sleep(0.05)
 
     async def kill(self, seconds: float) -> None:
         """Kill it, and have it started again after a while."""

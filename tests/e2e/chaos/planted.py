@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from tests.e2e.chaos import exact
 from tests.e2e.chaos.faults import Fault, Kind
+from tests.e2e.chaos.lab import Lab
 from tests.e2e.chaos.meddler import Only
-from tests.e2e.chaos.storm import Lab, Storm
+from tests.e2e.chaos.storm import Storm
 from tests.e2e.chaos.workload import EXACT, Flow, Timer
 
 RUN = "import runpy; runpy.run_module('flow_operator', run_name='__main__', alter_sys=True)\n"

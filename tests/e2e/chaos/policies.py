@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS
+from tests.e2e.chaos.aftermath import Aftermath
 from tests.e2e.chaos.exact import ever, nothing_twice, unrecorded
 from tests.e2e.chaos.record import Run
-from tests.e2e.chaos.storm import ON_TIME, Aftermath
+from tests.e2e.chaos.settling import ON_TIME
 from tests.e2e.chaos.workload import PULSE, Flow, Timer, text_of, unix
 
 SLACK = 3.0
@@ -92,7 +93,7 @@ class _Model:
             for tick in sorted(made - known):
                 yield f"{flow.name}: a FlowRun for {text_of(tick)}, which is no tick"
             handled = max(known, default=handled)
-            left = (timer.ticks(handled, handled + (timer.every or 60))[0], self._after.rest)
+            left = (timer.ticks(handled, handled + (timer.every or 60))[0], self._after.times.rest)
             if _free(left, self._excuses(flow)):
                 yield f"{flow.name}: nobody has dealt with the tick of {text_of(left[0])}"
             for step in passes:
@@ -126,7 +127,7 @@ class _Model:
 
     def _disturbed(self, flow: Flow, at: float) -> bool:
         """Tell whether something went wrong while somebody was about to say what he did."""
-        wrong = [*self._excuses(flow), *((w.start, w.end) for w in self._after.windows)]
+        wrong = [*self._excuses(flow), *self._after.windows]
         wrong += [(hit.time, hit.time) for hit in self._after.hits if "/events" in hit.path]
         return any(start <= at + SLACK and end >= at - SLACK for start, end in wrong)
 
@@ -253,8 +254,8 @@ def away(after: Aftermath) -> list[Span]:
     exact = [run for run in after.runs if (run.deployment, run.schedule) in after.prompt]
     late = [(run.tick, run.created + 1.0) for run in exact if run.created - run.tick > ON_TIME]
     pulse = {run.tick for run in exact if run.deployment.startswith(PULSE)}
-    never = after.suspended + LATEST
-    seconds = range(min(pulse, default=0), int(after.rest))
+    never = after.times.suspended + LATEST
+    seconds = range(min(pulse, default=0), int(after.times.rest))
     return late + [(second, never) for second in seconds if second not in pulse]
 
 

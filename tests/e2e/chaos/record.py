@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, Resource
+from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, Resource
 from tests.e2e.chaos.api import Api, Changed, Object
 from tests.e2e.chaos.workload import unix
 
-KINDS = (FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS)
+KINDS = (FLOW_DEPLOYMENTS, FLOW_RUNS)
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,10 @@ class Record:
     def last(self, kind: str) -> dict[str, Object]:
         """Return all objects that were ever there, by UID, as they were last."""
         return {state.object["metadata"]["uid"]: state.object for state in self.states[kind]}
+
+    def deployments(self) -> list[Object]:
+        """Return the FlowDeployments that are there now."""
+        return list(self.now[FLOW_DEPLOYMENTS.kind].values())
 
     def runs(self) -> list[Run]:
         """Return the FlowRuns that are there now."""
@@ -131,11 +134,3 @@ async def keep(record: Record, api: Api, resource: Resource, namespace: str) -> 
             record.take(resource.kind, seen)
         else:
             record.reconcile(resource.kind, seen.items, gap=seen.gap)
-
-
-def histories(states: list[State]) -> Iterator[tuple[str, list[State]]]:
-    """Yield the states of each object, by its name."""
-    found: defaultdict[str, list[State]] = defaultdict(list)
-    for state in states:
-        found[state.object["metadata"]["name"]].append(state)
-    yield from found.items()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.chaos import exact, policies
+from tests.e2e.chaos.aftermath import Aftermath, Times
 from tests.e2e.chaos.record import Record, Run, State
-from tests.e2e.chaos.storm import Aftermath
 from tests.e2e.chaos.workload import EXACT, PULSE, Flow, Timer, text_of
 
 T0 = 1_795_400_000 // 60 * 60
@@ -87,13 +87,15 @@ class World:
         timed += [(_unix(Run.of(run).ended), 2, State(END, run, gone=True)) for run in self.gone]
         record.states["FlowRun"] = [state for *_, state in sorted(timed, key=lambda item: item[:2])]
         jobs = [
-            {"metadata": _meta(a["jobName"], a["jobUID"], T0, run["metadata"]["uid"])}
+            {
+                "kind": "Job",
+                "metadata": _meta(a["jobName"], a["jobUID"], T0, run["metadata"]["uid"]),
+            }
             for run in self.runs
             for a in run["status"]["attempts"]
         ]
         for job in jobs:
             job["metadata"]["labels"] = {"flow-operator.io/attempt": "1"}
-            record.states["Job"].append(State(T0, job))
         pods = [
             {"metadata": _meta(f"pod-{job['metadata']['name']}", "pod", T0, job["metadata"]["uid"])}
             for job in jobs
@@ -115,8 +117,8 @@ class World:
         }
         return Aftermath(
             record=record, struck=Counter(), windows=[], hits=[], created={},
-            prompt=frozenset({(PULSE, "fast")}), faults_ended=END, rest=END, suspended=SUSPENDED,
-            problems=[], runs=[Run.of(run) for run in self.runs], jobs=jobs, pods=pods,
+            prompt=frozenset({(PULSE, "fast")}), times=Times(END, END, SUSPENDED), problems=[],
+            runs=[Run.of(run) for run in self.runs], jobs=jobs, pods=pods,
             deployments=last, events=self.events,
         )  # fmt: skip
 
@@ -270,11 +272,14 @@ def test_the_exact_judge_misses_nothing() -> None:
     tick = world.take(of)
     world.one(of, 2)["status"]["phase"] = "Failed"
     after = world.aftermath()
-    lost, stray = after.jobs[-1], {"metadata": _meta("stray", "stray", T0, "nobody")}
-    after = replace(after, jobs=[*after.jobs[:-1], stray])
+    lost, twin = after.jobs[-1], {**after.jobs[-2], "metadata": {**after.jobs[-2]["metadata"]}}
+    stray = {**lost, "metadata": {**lost["metadata"], **_meta("stray", "stray", T0, "nobody")}}
+    twin["metadata"]["uid"] = "twin"
+    after = replace(after, jobs=[*after.jobs[:-1], stray, twin])
     found = "\n".join(exact.judge(after, [of]))
     assert f"no FlowRun for the tick of {text_of(tick)}" in found
     assert "is Failed" in found
     assert "0 Jobs, which are not those of its 1 attempts" in found
+    assert "2 Jobs for attempt 1" in found
     assert "Job stray is an orphan" in found
     assert f"Pod pod-{lost['metadata']['name']} is an orphan" in found
