@@ -57,21 +57,19 @@ BUGS = {
     "delta-bound": Bug(
         "delta",
         "sources/git/delta.py",
-        "if left < 0 or stop > base_size:",
+        "if left < 0 or stop > size:",
         "if left < 0:",
     ),
     "delta-end": Bug(
         "pack",
         "sources/git/delta.py",
-        """    if left:
-        raise broken""",
-        """    if False:
-        raise broken""",
+        "if left or at > end:",
+        "if at > end:",
     ),
     "truncated-base": Bug(
         "pack",
         "sources/git/pack.py",
-        "if self._position > len(self._buffer):",
+        "if at > len(buffer):",
         "if False:",
     ),
     "stars": Bug(
@@ -97,6 +95,30 @@ BUGS = {
         "sources/git/http.py",
         "if self._authorization and elsewhere:",
         "if False:",
+    ),
+    "sparse": Bug(
+        "protocol",
+        "sources/git/scope.py",
+        "return path.startswith(self._inside)",
+        "return True",
+    ),
+    "quotes": Bug(
+        "ssh",
+        "sources/git/ssh.py",
+        """at.path.replace("'", "'\\\\''")""",
+        "at.path",
+    ),
+    "listed-key": Bug(
+        "obstore",
+        "sources/objects.py",
+        "if key.startswith(begin):",
+        "if key:",
+    ),
+    "listed-name": Bug(
+        "fsspec",
+        "sources/fsspec/folder.py",
+        "if name.startswith(begin) and not is_marker:",
+        "if not is_marker:",
     ),
 }
 

@@ -83,11 +83,17 @@ def _entry(pack: bytes, at: int, name_size: int) -> tuple[Raw, int]:
     return Raw(offset, kind, base, data), len(pack) - len(inflater.unused_data)
 
 
-def resolved(raw: list[Raw], name_size: int) -> list[tuple[int, bytes] | None]:
-    """(kind, content) of every entry; None where its base is missing."""
+Objects = dict[bytes, tuple[int, bytes]]
+"""Name → kind and content."""
+
+
+def resolved(
+    raw: list[Raw], name_size: int, known: Objects | None = None
+) -> list[tuple[int, bytes] | None]:
+    """(kind, content) of every entry; None where its base is neither here nor known."""
     by_offset = {entry.offset: number for number, entry in enumerate(raw)}
     out: list[tuple[int, bytes] | None] = [None] * len(raw)
-    by_name: dict[bytes, int] = {}
+    by_name = dict(known or {})
     progress = True
     while progress:
         progress = False
@@ -97,13 +103,16 @@ def resolved(raw: list[Raw], name_size: int) -> list[tuple[int, bytes] | None]:
             if entry.base is None:
                 out[number] = (entry.kind, entry.data)
             else:
-                where = (by_offset if isinstance(entry.base, int) else by_name).get(entry.base)
-                base = out[where] if where is not None else None
+                if isinstance(entry.base, int):
+                    where = by_offset.get(entry.base)
+                    base = None if where is None else out[where]
+                else:
+                    base = by_name.get(entry.base)
                 if base is None:
                     continue
                 out[number] = (base[0], apply(entry.data, base[1]))
             progress = True
-            by_name.setdefault(name(*out[number], name_size), number)  # type: ignore[misc]
+            by_name.setdefault(name(*out[number], name_size), out[number])  # type: ignore[misc, arg-type]
     return out
 
 
@@ -184,16 +193,23 @@ def linked(kind: int, data: bytes) -> bytes | None:
     return bytes.fromhex(match[1].decode()) if match and len(match[1]) % 2 == 0 else None
 
 
-def checkout(packs: list[bytes], wanted: bytes) -> dict[bytes, tuple[str, bytes]]:
+def checkout(
+    packs: list[bytes], wanted: bytes, directories: tuple[bytes, ...] = ()
+) -> dict[bytes, tuple[str, bytes]]:
     """What the tree of a commit must look like, as `oracle.listed` tells it.
+
+    Args:
+        packs: In the order in which they came; each may build on those before.
+        wanted: The commit, or a tag of it.
+        directories: All that is wanted of the tree; empty for everything.
 
     Raises:
         Unreadable: The packs do not hold it.
     """
     size = len(wanted)
-    objects: dict[bytes, tuple[int, bytes]] = {}
+    objects: Objects = {}
     for pack in packs:
-        for each in resolved(entries(pack, size), size):
+        for each in resolved(entries(pack, size), size, objects):
             if each is None:
                 raise Unreadable("a base is missing")
             objects[name(*each, size)] = each
@@ -216,6 +232,8 @@ def checkout(packs: list[bytes], wanted: bytes) -> dict[bytes, tuple[str, bytes]
             path = parent + b"/" + each if parent else each
             kind_bits = mode & 0o170000
             folder = kind_bits in (0o040000, 0o160000)
+            if not _concerns(path, kind_bits == 0o040000, directories):
+                continue
             if path in found and not (folder and found[path][0] == "directory"):
                 raise Unreadable("twice")
             if folder:
@@ -228,10 +246,24 @@ def checkout(packs: list[bytes], wanted: bytes) -> dict[bytes, tuple[str, bytes]
                 raise Unreadable("no blob")
             what = "link" if kind_bits == 0o120000 else "executable" if mode & 0o100 else "file"
             found[path] = (what, content)
+    if any(found.get(each, ("",))[0] != "directory" for each in directories):
+        raise Unreadable("a directory that is wanted is not there")
     return found
 
 
-def _object(objects: dict[bytes, tuple[int, bytes]], wanted: bytes) -> tuple[int, bytes]:
+def _concerns(path: bytes, folder: bool, directories: tuple[bytes, ...]) -> bool:
+    """Whether a path lies in one of the directories, or leads to one."""
+    parts = path.split(b"/")
+    for each in directories:
+        wanted = each.split(b"/")
+        if parts[: len(wanted)] == wanted and (folder or len(parts) > len(wanted)):
+            return True
+        if folder and wanted[: len(parts)] == parts:
+            return True
+    return not directories
+
+
+def _object(objects: Objects, wanted: bytes) -> tuple[int, bytes]:
     if wanted not in objects:
         raise Unreadable(f"{wanted.hex()} is missing")
     return objects[wanted]

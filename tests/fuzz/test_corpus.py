@@ -12,7 +12,7 @@ from tests.fuzz.environment import environment
 from tests.fuzz.plain import NAMES, corpus, explore, load
 from tests.fuzz.planted import BUGS, plant
 
-_QUICK = ("dot-git", "checksum", "delta-bound", "links", "credentials")
+_QUICK = ("dot-git", "checksum", "delta-bound", "links", "credentials", "sparse", "quotes")
 _HUNT = """
 import sys
 from tests.fuzz.plain import corpus, explore, load

@@ -9,7 +9,7 @@ from random import Random
 from tests.fuzz.mutation import NASTY, NUMBERS, Change
 
 SPLIT = b"\n--NEXT--\n"
-COMMIT, SECRET, TAG = 1, 2, 4
+COMMIT, SECRET, TAG, SPARSE, DEEP = 1, 2, 4, 0x40, 0x80
 """Flags: what the plan asks for. Bits 3 and 4 say in which pieces the answers come."""
 
 _KINDS = {
@@ -27,8 +27,23 @@ def answer(body: bytes, kind: bytes = b"result", status: bytes = b"200 OK") -> b
     return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
-def _band(raw: bytes, size: int) -> bytes:
+def band(raw: bytes, size: int) -> bytes:
     return b"".join(packet(b"\1" + raw[at : at + size]) for at in range(0, len(raw), size))
+
+
+def fetched(raw: bytes, *before: bytes) -> bytes:
+    """A pack as the answer to a fetch of protocol 2."""
+    return b"".join(before) + packet(b"packfile\n") + band(raw, 250) + b"0000"
+
+
+def sparse(whole: bytes, first: bytes, second: bytes) -> Iterator[tuple[str, int, list[bytes]]]:
+    """Like `conversations`, for those who want some directories: names first, then the files."""
+    known = COMMIT | SPARSE
+    refused = answer(packet(b"ERR upload-pack: not our ref\n"))
+    yield "sparse", known, [answer(fetched(first)), answer(fetched(second))]
+    yield "sparse-unfiltered", known, [answer(fetched(whole))]
+    yield "sparse-refused", known, [answer(fetched(first)), refused, answer(fetched(whole))]
+    yield "sparse-deep", known | DEEP, [answer(fetched(first)), answer(fetched(second))]
 
 
 def conversations(name: bytes, raw: bytes) -> Iterator[tuple[str, int, list[bytes]]]:
@@ -36,23 +51,23 @@ def conversations(name: bytes, raw: bytes) -> Iterator[tuple[str, int, list[byte
     digits = name.hex().encode()
     refs = packet(b"%s refs/heads/main\n" % digits) + b"0000"
     tags = packet(b"%s refs/tags/v1 peeled:%s\n" % (b"1" * len(digits), digits)) + b"0000"
-    fetched = packet(b"shallow-info\n") + packet(b"shallow " + digits) + b"0001"
-    fetched += packet(b"packfile\n") + packet(b"\2counting\n") + _band(raw, 200) + b"0000"
-    yield "v2-branch", 0, [answer(refs), answer(fetched)]
-    yield "v2-tag", TAG | SECRET, [answer(tags), answer(fetched)]
-    yield "v2-commit", COMMIT, [answer(fetched)]
+    shallow = packet(b"shallow-info\n") + packet(b"shallow " + digits) + b"0001"
+    pack = answer(fetched(raw, shallow))
+    yield "v2-branch", 0, [answer(refs), pack]
+    yield "v2-tag", TAG | SECRET, [answer(tags), pack]
+    yield "v2-commit", COMMIT, [pack]
     two = packet(b"# service=git-upload-pack\n") + b"0000" + packet(b"version 2\n")
     two += packet(b"agent=git/2.39.5\n") + packet(b"ls-refs=unborn\n")
     two += packet(b"fetch=shallow filter\n") + packet(b"object-format=sha1\n") + b"0000"
     unknown = answer(b"no\n", b"text/plain", b"415 Unsupported")
-    yield "v2-late", 0, [unknown, answer(two, b"advertisement"), answer(refs), answer(fetched)]
+    yield "v2-late", 0, [unknown, answer(two, b"advertisement"), answer(refs), pack]
     for words in (b"side-band-64k ofs-delta shallow allow-tip-sha1-in-want agent=x", b"shallow"):
         old = packet(b"%s HEAD\0%s symref=HEAD:refs/heads/main\n" % (digits, words))
         old += packet(b"%s refs/heads/main\n" % digits)
         old += packet(b"%s refs/tags/v1\n" % (b"1" * len(digits)))
         old += packet(b"%s refs/tags/v1^{}\n" % digits) + b"0000"
         said = packet(b"shallow " + digits) + b"0000" + packet(b"NAK\n")
-        said += _band(raw, 300) + b"0000" if b"side" in words else raw
+        said += band(raw, 300) + b"0000" if b"side" in words else raw
         service = packet(b"# service=git-upload-pack\n") + b"0000"
         for version, begin in ((b"v0", b""), (b"v1", packet(b"version 1\n"))):
             offer = answer(service + begin + old, b"advertisement")
@@ -61,7 +76,7 @@ def conversations(name: bytes, raw: bytes) -> Iterator[tuple[str, int, list[byte
     moved = b"HTTP/1.1 301 Moved\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n"
     place = b"https://git.example.com/new.git/info/refs?service=git-upload-pack"
     yield "moved", SECRET, [
-        unknown, moved % place, answer(two, b"advertisement"), answer(refs), answer(fetched)
+        unknown, moved % place, answer(two, b"advertisement"), answer(refs), pack
     ]  # fmt: skip
     elsewhere = place.replace(b"git.example.com", b"evil.example.com")
     yield "moved-away", SECRET, [unknown, moved % elsewhere, answer(two, b"advertisement")]
@@ -112,7 +127,7 @@ def _packets(body: bytes) -> list[bytes] | None:
     return found
 
 
-def _mutate_body(body: bytes, rng: Random, change: Change) -> bytes:
+def mutated_body(body: bytes, rng: Random, change: Change) -> bytes:
     packets = _packets(body)
     if not packets:
         return change(body, 1 << 13) if body else packet(rng.choice(_LINES)) + b"0000"
@@ -142,7 +157,7 @@ def mutated(raw: bytes, rng: Random, change: Change) -> bytes:
     head, gap, body = raw.partition(b"\r\n\r\n")
     what = rng.randrange(8)
     if what <= 3:
-        body = _mutate_body(body, rng, change)
+        body = mutated_body(body, rng, change)
     elif what == 4:
         head = rng.choice(_HEADS) + head.partition(b"\r\n")[2]
     elif what == 5:

@@ -57,10 +57,16 @@ def run(data: bytes) -> bool:
     return True
 
 
-def compare(tree: Tree, packs: list[bytes], wanted: bytes, found: str | None = None) -> None:
+def compare(
+    tree: Tree,
+    packs: list[bytes],
+    wanted: bytes,
+    found: str | None = None,
+    directories: tuple[bytes, ...] = (),
+) -> None:
     """Compare a tree that was accepted with what the second reader makes of the same packs."""
     try:
-        expected = reference.checkout(packs, wanted)
+        expected = reference.checkout(packs, wanted, directories)
     except reference.Unreadable as problem:
         raise Violation(f"accepts a pack that is not valid: {problem}") from problem
     if any(path.rpartition(b"/")[2] == b".gitattributes" for path in expected):

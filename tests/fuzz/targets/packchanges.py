@@ -37,6 +37,17 @@ def honest(rng: Random, size: int) -> Graph:
     return _reordered(graph, rng) if rng.random() < 0.6 else graph
 
 
+def deeper(graph: Graph) -> Graph:
+    """The same with `dir` one level further down, in another `dir`."""
+    nodes = [replace(node, entries=list(node.entries)) for node in graph.nodes]
+    for node in graph.nodes:
+        for at, (mode, name, link) in enumerate(node.entries):
+            if name == b"dir":
+                nodes.append(Node(TREE, entries=[(mode, name, link), *node.entries[:at]]))
+                nodes[graph.nodes.index(node)].entries[at] = (mode, name, len(nodes) - 1)
+    return replace(graph, nodes=nodes)
+
+
 def mutated(graph: Graph, rng: Random, change: Change) -> Graph:
     """The graph with a few changes."""
     graph = replace(graph, nodes=[replace(n, entries=list(n.entries)) for n in graph.nodes])

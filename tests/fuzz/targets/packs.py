@@ -81,6 +81,16 @@ class Graph:
             wanted, self.size
         ), raw
 
+    def parts(self, rng: Random) -> tuple[bytes, bytes]:
+        """Two packs: what leads to the files, and the files."""
+        plain = [
+            Node(node.kind, data) for node, data in zip(self.nodes, self._contents(), strict=True)
+        ]
+        leading = [node for node in plain if node.kind != BLOB]
+        files = [node for node in plain if node.kind == BLOB]
+        first, second = (Graph(nodes, b"", self.size).pack(rng)[1] for nodes in (leading, files))
+        return first, second
+
     def _contents(self) -> list[bytes]:
         """What every object holds, with the names of those that it leads to."""
         done: dict[int, bytes] = {}

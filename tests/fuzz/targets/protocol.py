@@ -10,7 +10,6 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from random import Random
 from typing import Any
 from unittest import mock
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 from flow_fetcher.credentials import Credentials
 from flow_fetcher.errors import FetchError
 from flow_fetcher.log import Log, Progress, Report
-from flow_fetcher.plan import parse_plan
+from flow_fetcher.plan import Plan, parse_plan
 from flow_fetcher.redact import Redactor
 from flow_fetcher.sources import Fetch, open_source
 from flow_fetcher.sources.git import http as transport
@@ -29,9 +28,19 @@ from flow_fetcher.tree import TreeWriter
 from tests.fuzz.mutation import Change
 from tests.fuzz.oracle import Violation, judge_error, listed, room
 from tests.fuzz.targets import Target, pack
-from tests.fuzz.targets.answers import COMMIT, SECRET, SPLIT, TAG, conversations, mutated
+from tests.fuzz.targets.answers import (
+    COMMIT,
+    DEEP,
+    SECRET,
+    SPARSE,
+    SPLIT,
+    TAG,
+    conversations,
+    mutated,
+    sparse,
+)
 from tests.fuzz.targets.pack import SHA256
-from tests.fuzz.targets.packchanges import honest
+from tests.fuzz.targets.packchanges import deeper, honest
 
 _HOST = "git.example.com"
 _URL = f"https://{_HOST}/acme/flows.git"
@@ -83,9 +92,30 @@ def run(data: bytes) -> bool:
     if flags & COMMIT:
         ref = {"commit": wanted.hex()}
     secret = {"secretName": "token"} if flags & SECRET else {}
-    source = {"type": "git", "git": {"url": _URL, "ref": ref}}
+    directories = wanted_directories(flags)
+    git = {"url": _URL, "ref": ref, "sparseCheckout": [each.decode() for each in directories]}
+    source = {"type": "git", "git": git}
     plan = parse_plan(json.dumps({"version": 1, "source": source, **secret}).encode())
     credentials = Credentials({"token": "s3cret"}, "token") if secret else Credentials({})
+
+    def connect(self: transport.Server) -> wire.Connection:
+        made = _Socket(self, answers, pack.CHUNKS[flags >> 3 & 3])
+        with mock.patch.object(wire.socket, "create_connection", return_value=made):
+            return wire.Connection(_HOST, 443, 1.0)
+
+    with mock.patch.object(transport.Server, "_connect", connect):
+        return fetched_as_said(plan, credentials, directories)
+
+
+def wanted_directories(flags: int) -> tuple[bytes, ...]:
+    """What the plan wants of the tree; empty for everything."""
+    if not flags & SPARSE:
+        return ()
+    return (b"dir/dir",) if flags & DEEP else (b"dir",)
+
+
+def fetched_as_said(plan: Plan, credentials: Credentials, directories: tuple[bytes, ...]) -> bool:
+    """Fetch; the tree must be what the packs say that came on the way."""
     log = Log(Redactor(), stream=io.StringIO(), debug=True)
     received: list[list[bytes]] = []
     real = PackReader.__init__
@@ -94,14 +124,7 @@ def run(data: bytes) -> bool:
         received.append([])
         real(self, _kept(chunks, received[-1]), *others)
 
-    def connect(self: transport.Server) -> wire.Connection:
-        made = _Socket(self, answers, pack.CHUNKS[flags >> 3 & 3])
-        with mock.patch.object(wire.socket, "create_connection", return_value=made):
-            return wire.Connection(_HOST, 443, 1.0)
-
-    with room() as place, ExitStack() as patched:
-        patched.enter_context(mock.patch.object(transport.Server, "_connect", connect))
-        patched.enter_context(mock.patch.object(PackReader, "__init__", observed))
+    with room() as place, mock.patch.object(PackReader, "__init__", observed):
         try:
             with TreeWriter(place.root, pack.LIMITS) as tree:
                 fetch = Fetch(credentials, tree, place.scratch, log, Report(), Progress(log))
@@ -112,7 +135,7 @@ def run(data: bytes) -> bool:
             listed(place.root, refused=True)
             return False
         packs = [b"".join(chunks) for chunks in received]
-        pack.compare(listed(place.root), packs, _name(revision))
+        pack.compare(listed(place.root), packs, _name(revision), directories=directories)
     return True
 
 
@@ -134,9 +157,11 @@ def _kept(chunks: Iterator[bytes], received: list[bytes]) -> Iterator[bytes]:
 
 def seeds() -> Iterator[tuple[str, bytes]]:
     for size in (20, 32):
-        name, raw = honest(Random(5), size).pack(Random(5))
-        for label, flags, answers in conversations(name, raw):
-            if size == 20 or label in ("v2-commit", "v2-late"):
+        graph = deeper(honest(Random(5), size))
+        name, raw = graph.pack(Random(5))
+        some = sparse(raw, *graph.parts(Random(5)))
+        for label, flags, answers in (*conversations(name, raw), *some):
+            if size == 20 or label in ("v2-commit", "v2-late", "sparse"):
                 more = SHA256 if size == 32 else 0
                 yield f"{label}-{size}", bytes([flags | more]) + name + SPLIT.join(answers)
 
@@ -145,7 +170,7 @@ def mutate(data: bytes, rng: Random, change: Change) -> bytes:
     flags, wanted, raw = pack.split(data)
     answers = raw.split(SPLIT)
     if rng.random() < 0.05:
-        flags ^= rng.choice((COMMIT, SECRET, TAG))
+        flags ^= rng.choice((COMMIT, SECRET, TAG, SPARSE, DEEP))
     for _ in range(rng.choice((1, 1, 2, 3))):
         at = rng.randrange(len(answers))
         what = rng.randrange(12)
@@ -154,9 +179,10 @@ def mutate(data: bytes, rng: Random, change: Change) -> bytes:
         elif what == 1 and len(answers) > 1:
             del answers[at]
         elif what == 2:
-            size = len(wanted)
-            _, new = honest(rng, size).pack(rng)
-            choices = [each for *_, list_ in conversations(wanted, new) for each in list_]
+            graph = honest(rng, len(wanted))
+            _, new = graph.pack(rng)
+            said = (*conversations(wanted, new), *sparse(new, *graph.parts(rng)))
+            choices = [each for *_, list_ in said for each in list_]
             answers.insert(at, rng.choice(choices))
         else:
             answers[at] = mutated(answers[at], rng, change)
