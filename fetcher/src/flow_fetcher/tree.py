@@ -9,6 +9,7 @@ counts against limits. Paths are bytes, as in git and in the kernel.
 from __future__ import annotations
 
 import errno
+import io
 import os
 from _thread import allocate_lock  # `threading` would take 2 ms to import
 from collections.abc import Callable
@@ -140,9 +141,9 @@ class TreeWriter:
         finally:
             os.close(descriptor)
 
-    def open(self, path: bytes) -> OpenFile:
+    def open(self, path: bytes) -> io.FileIO:
         """Read a file that this writer wrote."""
-        return OpenFile(
+        return io.FileIO(
             os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._root)
         )
 
@@ -274,23 +275,6 @@ class FileSink:
         while view:
             written = os.pwrite(self._descriptor, view, offset)
             view, offset = view[written:], offset + written
-
-
-class OpenFile:
-    """A file of the tree, open for reading; closes at the end of its `with`."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
-
-    def fileno(self) -> int:
-        """The descriptor, for `os.pread`."""
-        return self._descriptor
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
