@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_REPLACE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _COPY = 1 << 20
 _TELLING = 32
 """Progress is told after so many files."""
@@ -127,19 +126,16 @@ class TreeWriter:
                 duplicate.write(piece)
         self._progress(self.files, self.size)
 
-    def replace(self, path: bytes, data: bytes) -> None:
-        """Give a file that this writer wrote another content.
+    def replace(self, path: bytes, staged: Path) -> None:
+        """Put a complete file of the same volume in the place of one that this writer wrote.
 
         Raises:
             SourceRejectedError: A limit is passed.
         """
-        descriptor = os.open(path, _REPLACE, dir_fd=self._root)
-        try:
-            self._count_bytes(len(data) - os.fstat(descriptor).st_size)
-            os.ftruncate(descriptor, 0)
-            _write_all(descriptor, data)
-        finally:
-            os.close(descriptor)
+        old = os.stat(path, dir_fd=self._root, follow_symlinks=False)
+        self._count_bytes(staged.stat().st_size - old.st_size)
+        staged.chmod(old.st_mode & 0o777)
+        os.rename(staged, path, dst_dir_fd=self._root)
 
     def open(self, path: bytes) -> io.FileIO:
         """Read a file that this writer wrote."""

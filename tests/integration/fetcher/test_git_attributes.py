@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.fetcher.conftest import Fetcher
 from tests.integration.fetcher.test_git_trees import compare
+from tests.servers.git import GitServer
 from tests.servers.repository import Repository
 
 TEXTS = {
@@ -120,6 +121,36 @@ def test_deltas_and_copies_of_converted_files(fetcher: Fetcher, tmp_path: Path) 
     repository.write("copy.py", body)
     commit(repository, {"": "*.txt eol=crlf ident\n"})
     compare(fetcher, repository)
+
+
+@pytest.mark.parametrize(
+    "state", ["eol=crlf ident", "text=auto eol=crlf", "text working-tree-encoding=UTF-16"]
+)
+def test_large_files(fetcher: Fetcher, tmp_path: Path, state: str) -> None:
+    """What does not fit into memory is converted line by line, and decided upon as a whole."""
+    repository = Repository(tmp_path / "git")
+    lines = "".join(
+        f"line {number} of h\u00e9llo w\u00f6rld\n" for number in range(700_000)
+    ).encode()
+    ends = {"plain": b"$Id$\n", "late": b"one\r\n", "binary": b"\0", "broken": b"\xff\n"}
+    for name, end in ends.items():
+        repository.write(name, lines + end)
+    commit(repository, {"": f"* {state}\n"})
+    compare(fetcher, repository)
+
+
+def test_line_that_is_too_long(fetcher: Fetcher, tmp_path: Path) -> None:
+    """A file with one is left as it is, and named."""
+    repository = Repository(tmp_path / "git")
+    content = b"one\n" + b"x" * (10 << 20) + b"\n"
+    repository.write("long.txt", content)
+    repository.write("short.txt", b"one\n")
+    commit(repository, {"": "*.txt eol=crlf\n"})
+    with GitServer(repository.bare.parent) as server:
+        result = fetcher({"type": "git", "git": {"url": server.url + repository.path}})
+    assert "long.txt has a line too long" in result.log
+    assert result.files()["long.txt"] == content
+    assert result.files()["short.txt"] == b"one\r\n"
 
 
 def test_sha256_ident(fetcher: Fetcher, tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ class Checkout:
         if self._attributes:
             from flow_fetcher.sources.git.worktree import convert_tree  # few trees need it
 
-            convert_tree(self._tree, self._attributes, self._algorithm, self._log)
+            convert_tree(self._tree, self._attributes, self._algorithm, self._scratch, self._log)
         if self._lfs:
             self._log.warning(
                 f"{len(self._lfs)} files are git-lfs pointers and stay pointers, such as "
