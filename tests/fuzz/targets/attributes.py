@@ -27,7 +27,7 @@ def run(data: bytes) -> bool:
     lines = [line + b"\n" for line in content.split(b"\n")]
     lines[-1] = lines[-1][:-1]
     pieces = convert(lambda: iter(filter(None, lines)), found, lambda: b"0" * 40)
-    whole = convert(lambda: iter((content,)), found, lambda: b"0" * 40)
+    whole = convert(lambda: iter((content,) if content else ()), found, lambda: b"0" * 40)
     converted = content if pieces is None else b"".join(pieces)
     if converted != (content if whole is None else b"".join(whole)):
         raise Violation("line by line comes out another way than as a whole")
