@@ -1,5 +1,6 @@
 """Schedules make one run a tick: on time, late, never, beside others or after them."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,15 @@ import pytest
 
 from flow_operator.core.decision import CreateRun, Refusal, WriteStatus
 from flow_operator.core.deployments import decide_deployment
-from tests.unit.core.world import SUCCEEDED_POD, T0, World, deployment, flow_run, stamp
+from tests.unit.core.world import (
+    SUCCEEDED_POD,
+    T0,
+    KilledError,
+    World,
+    deployment,
+    flow_run,
+    stamp,
+)
 
 MINUTE = timedelta(minutes=1)
 EVERY_MINUTE = {"name": "often", "cron": "* * * * *"}
@@ -422,6 +431,30 @@ def test_missed_ticks_are_told() -> None:
     at(world, T0 + timedelta(minutes=30, seconds=40))
     (event,) = [event for event in world.events if event.reason == "TicksMissed"]
     assert "from 2026-11-23T06:01:00Z to before 2026-11-23T06:30:00Z" in event.message
+
+
+def test_more_ticks_than_a_pass_takes_go_on_record_before_the_next_pass() -> None:
+    """The next pass begins where the record says: it is not left for when there is less to do."""
+    raw = deployment(schedules=[{"name": "fast", "interval": {"every": "1s"}}], catchUp="all")
+    few = decide_deployment(raw, [], T0 + timedelta(seconds=5))
+    assert few.pressing == 5 == sum(isinstance(act, CreateRun) for act in few.actions)
+    many = decide_deployment(raw, [], T0 + timedelta(seconds=500))
+    assert many.pressing is None
+
+
+def test_the_last_tick_is_known_although_it_went_on_record_late() -> None:
+    """Killed after it made the first run, the operator finds it and says when that was due."""
+    world = World()
+    world.put(deployment(schedules=[EVERY_MINUTE]))
+    world.now = T0 + MINUTE
+    world.budget = 1
+    with suppress(KilledError):
+        world.deployments_only()
+    world.budget = None
+    at(world, T0 + MINUTE + timedelta(seconds=5))
+    assert ticks(world) == ["06:01:00"]
+    (record,) = world.one("FlowDeployment")["status"]["schedules"]
+    assert record["lastScheduleTime"] == record["handledUntil"] == stamp(T0 + MINUTE)
 
 
 def test_refused_run_is_tried_again_and_its_tick_kept() -> None:

@@ -87,8 +87,10 @@ def decide_deployment(
         refusal=refusal,
     )
     actions = turn.creations()
-    # Where runs wait for a place in the status, it is as urgent as they are.
-    pressing = len(actions) if limit_of(deployment) is None else None
+    # Where runs wait for a place in the status, it is as urgent as they are; and so it is where the
+    # ticks after these cannot be seen before these are on record.
+    more = any(due.more for _, due in timed)
+    pressing = len(actions) if limit_of(deployment) is None and not more else None
     actions += turn.announcements()
     status = make_status(deployment, runs, facts, now).to_manifest()
     if status != raw.get("status"):

@@ -39,6 +39,7 @@ class Clock:
     Attributes:
         handled: Ticks up to this moment are dealt with.
         suspended: Whether nothing is to start now.
+        ran: The last tick that is known to have had a run.
     """
 
     schedule: Schedule
@@ -46,7 +47,7 @@ class Clock:
     uid: str
     handled: datetime
     suspended: bool
-    record: ScheduleStatus | None
+    ran: datetime | None = None
 
     @property
     def _jitter(self) -> int:
@@ -106,15 +107,15 @@ def read_clocks(
         record = records.get(schedule.name)
         suspended = deployment.spec.suspend or schedule.suspend
         handled = _handled(deployment, schedule, record, raw, now)
+        ran = record.last_schedule_time if record else None
         if record is None:
             seen = (_tick_of(run, deployment, schedule.name) for run in runs)
-            handled = max([handled, *(tick for tick in seen if tick)])
+            ran = max((tick for tick in seen if tick), default=None)
+            handled = max(handled, ran) if ran else handled
         resumed = record is not None and record.suspended and not suspended
         if resumed and deployment.spec.catch_up == "none":
             handled = max(handled, now)
-        clocks.append(
-            Clock(schedule, timetable, deployment.metadata.uid, handled, suspended, record)
-        )
+        clocks.append(Clock(schedule, timetable, deployment.metadata.uid, handled, suspended, ran))
     return clocks, problems
 
 
@@ -224,13 +225,12 @@ def _most(clock: Clock, limit: int) -> int:
 
 def record_of(clock: Clock, handled: datetime, ran: datetime | None, due: Due) -> ScheduleStatus:
     """Return what to remember of a schedule."""
-    last = ran or (clock.record.last_schedule_time if clock.record else None)
     upcoming = due.upcoming[0] if due.upcoming else None
     fields: dict[str, Any] = {
         "name": clock.schedule.name,
         "definition": definition_of(clock.schedule),
         "handled_until": handled,
-        "last_schedule_time": last,
+        "last_schedule_time": ran or clock.ran,
         "next_schedule_time": upcoming,
         "suspended": True if clock.suspended else None,
     }
