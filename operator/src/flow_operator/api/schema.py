@@ -37,6 +37,7 @@ _ORDER = (
     "items",
     "x-kubernetes-int-or-string",
     "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-map-type",
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
     _RULES,

@@ -248,7 +248,7 @@ class FlowRunStatus(Model):
             "The deployment's spec, merged with that of the run, as it was when the run was taken "
             "up. Every Job of the run is built from it alone."
         ),
-        json_schema_extra=PRESERVE,
+        json_schema_extra=PRESERVE | {"x-kubernetes-map-type": "atomic"},
     )
 
 
