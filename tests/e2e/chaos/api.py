@@ -22,18 +22,6 @@ _LONGEST_LINE = 4 * 1024**2
 
 
 @dataclass(frozen=True)
-class Listed:
-    """All objects there are.
-
-    Attributes:
-        gap: Whether something may have happened unseen before.
-    """
-
-    items: list[Object]
-    gap: bool
-
-
-@dataclass(frozen=True)
 class Changed:
     """One change of an object, in the order in which etcd has them."""
 
@@ -85,16 +73,14 @@ class Api:
             await asyncio.sleep(_PAUSE)
         raise TimeoutError(f"{method} {path}: the API server did not answer for {_PATIENCE:.0f} s")
 
-    async def follow(self, path: str, **query: str) -> AsyncIterator[Listed | Changed]:
-        """Yield what there is, and then every change, for ever."""
-        gap = False
+    async def follow(self, path: str, **query: str) -> AsyncIterator[list[Object] | Changed]:
+        """Yield what there is, then every change; and again when changes may have been lost."""
         while True:
             listed = await self.get(path, **query)
-            yield Listed(listed["items"], gap)
+            yield listed["items"]
             version = [listed["metadata"]["resourceVersion"]]
             async for change in self._watch(path, query, version):
                 yield change
-            gap = True
 
     async def _watch(
         self, path: str, query: dict[str, str], version: list[str]

@@ -63,7 +63,7 @@ class Kubelet:
             async for seen in self._api.follow(
                 PODS.path(None), fieldSelector=f"spec.nodeName={self._name}"
             ):
-                for pod in [seen.object] if isinstance(seen, Changed) else seen.items:
+                for pod in [seen.object] if isinstance(seen, Changed) else seen:
                     self._look(pod, gone=isinstance(seen, Changed) and seen.kind == "DELETED")
 
     async def remove(self) -> None:

@@ -38,13 +38,11 @@ class _Pass:
     Attributes:
         since, until: From where to where.
         seen: When that was seen, as a Unix time.
-        gap: Whether there may have been several.
     """
 
     since: int
     until: int
     seen: float
-    gap: bool
 
 
 def judge(after: Aftermath, flows: Sequence[Flow]) -> list[str]:
@@ -97,6 +95,8 @@ class _Model:
             if _free(left, self._excuses(flow)):
                 yield f"{flow.name}: nobody has dealt with the tick of {text_of(left[0])}"
             for step in passes:
+                if step.until < step.since:
+                    yield f"{flow.name}: handledUntil went back to {text_of(step.until)}"
                 for tick in timer.ticks(step.since, step.until):
                     fate = "ran" if tick in made else self._fate(flow, timer, tick, step)
                     self.fates[fate or "lost"] += 1
@@ -141,7 +141,8 @@ class _Model:
             and run.created <= seen + 1
             and (not run.ended or unix(run.ended) >= tick - 1)
         ]
-        return len(there) >= flow.spec.get("concurrencyLimit", 1)
+        limit: int = flow.spec.get("concurrencyLimit", 1)
+        return len(there) >= limit
 
     def _excuses(self, flow: Flow) -> list[Span]:
         """Return when nobody acted, or requests about this deployment went wrong."""
@@ -162,7 +163,7 @@ class _Model:
             for record in (state.object.get("status") or {}).get("schedules") or []:
                 until = unix(record["handledUntil"])
                 if record["name"] == timer.name and until != since:
-                    found.append(_Pass(since, until, state.time, state.gap))
+                    found.append(_Pass(since, until, state.time))
                     since = until
         return found
 
@@ -180,6 +181,8 @@ class _Model:
             where = f"FlowRun {run.name}"
             if limit and run.created - run.tick > limit + LATEST:
                 yield f"{where} was made {run.created - run.tick} s after its tick"
+            if len(run.raw["status"].get("attempts") or []) > 1:
+                yield f"{where} was tried again"
             wanted = "Succeeded" if flow.ends_well(text_of(run.tick), 1) else "Failed"
             if run.phase == "Cancelled":
                 newer = names.get(run.replaced_by)
@@ -252,7 +255,9 @@ def away(after: Aftermath) -> list[Span]:
     Of many deployments every tick has its run: each that came late shows for how long.
     """
     exact = [run for run in after.runs if (run.deployment, run.schedule) in after.prompt]
-    late = [(run.tick, run.created + 1.0) for run in exact if run.created - run.tick > ON_TIME]
+    late: list[Span] = [
+        (run.tick, run.created + 1.0) for run in exact if run.created - run.tick > ON_TIME
+    ]
     pulse = {run.tick for run in exact if run.deployment.startswith(PULSE)}
     never = after.times.suspended + LATEST
     seconds = range(min(pulse, default=0), int(after.times.rest))

@@ -18,13 +18,11 @@ class State:
     """What an object said of itself, and when that was seen.
 
     Attributes:
-        gap: Whether other states may have passed unseen before.
         gone: Whether the object was deleted; it is as it was last then.
     """
 
     time: float
     object: Object
-    gap: bool = False
     gone: bool = False
 
 
@@ -41,24 +39,24 @@ class Record:
     def take(self, kind: str, seen: Changed) -> None:
         """Add a change."""
         gone = seen.kind == "DELETED"
-        self._add(kind, seen.object, gap=False, gone=gone)
+        self._add(kind, seen.object, gone=gone)
 
-    def reconcile(self, kind: str, items: list[Object], *, gap: bool) -> None:
+    def reconcile(self, kind: str, items: list[Object]) -> None:
         """Add what a list shows, and what it does not show any more."""
         # Those that have ended first: nothing of a list was there before the rest of it.
         items = sorted(items, key=lambda item: "completionTime" not in (item.get("status") or {}))
         there = {item["metadata"]["uid"]: item for item in items}
         for uid, known in list(self.now[kind].items()):
             if uid not in there:
-                self._add(kind, known, gap=gap, gone=True)
+                self._add(kind, known, gone=True)
         for uid, item in there.items():
-            known = self.now[kind].get(uid)
-            if known is None or version(known) != version(item):
-                self._add(kind, item, gap=gap, gone=False)
+            before = self.now[kind].get(uid)
+            if before is None or version(before) != version(item):
+                self._add(kind, item, gone=False)
 
-    def _add(self, kind: str, found: Object, *, gap: bool, gone: bool) -> None:
+    def _add(self, kind: str, found: Object, *, gone: bool) -> None:
         self.changed = time.monotonic()
-        self.states[kind].append(State(time.time(), found, gap, gone))
+        self.states[kind].append(State(time.time(), found, gone))
         if gone:
             self.now[kind].pop(found["metadata"]["uid"], None)
         else:
@@ -109,7 +107,9 @@ class Run:
         meta, spec, status = run["metadata"], run["spec"], run.get("status") or {}
         trigger = spec.get("trigger") or {}
         phase = status.get("phase", "")
-        verdict = next((c for c in status.get("conditions", []) if c["type"] == "Succeeded"), {})
+        verdict: Object = next(
+            (c for c in status.get("conditions", []) if c["type"] == "Succeeded"), {}
+        )
         notes = meta.get("annotations") or {}
         return cls(
             uid=meta["uid"],
@@ -133,4 +133,4 @@ async def keep(record: Record, api: Api, resource: Resource, namespace: str) -> 
         if isinstance(seen, Changed):
             record.take(resource.kind, seen)
         else:
-            record.reconcile(resource.kind, seen.items, gap=seen.gap)
+            record.reconcile(resource.kind, seen)

@@ -128,8 +128,8 @@ def policy_flows() -> list[Flow]:
     def flow(name: str, every: int, seconds: float, fails: int = 0, **spec: Any) -> Flow:
         return Flow(name, (Timer("fast", every),), spec, seconds, fails)
 
-    forbid = {"concurrencyPolicy": "Forbid"}
-    enqueue = {"concurrencyPolicy": "Enqueue"}
+    forbid: Object = {"concurrencyPolicy": "Forbid"}
+    enqueue: Object = {"concurrencyPolicy": "Enqueue"}
     return [
         flow("defaults-6", 6, 0.0, fails=3),
         flow("defaults-7", 7, 1.0),
