@@ -111,6 +111,24 @@ def test_task_that_is_postponed() -> None:
     assert len(begun) == 5
 
 
+def test_task_that_is_postponed_when_others_have_ended() -> None:
+    """The last thread goes on with it, although there were more than there should be now."""
+    begun: list[int] = []
+
+    def task() -> None:
+        begun.append(1)
+        if len(begun) == 1:
+            time.sleep(0.1)
+            workers.count = 1
+            raise Postponed
+
+    with Workers(4) as workers:
+        workers.submit(task)
+        for _ in range(3):
+            workers.submit(lambda: time.sleep(0.02))
+    assert len(begun) == 2
+
+
 def test_error_of_a_task() -> None:
     """The first error comes out, and what waits is not begun."""
     begun: list[int] = []

@@ -151,6 +151,7 @@ class Workers:
                     self._wanted.wait()
                 self._idle -= 1
                 if not self._tasks or self._error is not None:
+                    self._running -= 1
                     return
                 task = self._tasks.popleft()
                 self._room.notify()
@@ -159,6 +160,7 @@ class Workers:
             except Postponed:
                 with self._lock:
                     self._tasks.appendleft(task)
+                    self._wanted.notify()
             except BaseException as error:
                 with self._lock:
                     self._error = self._error or error
