@@ -51,7 +51,7 @@ _Waiting = tuple[int, Kept]
 
 
 class Checkout:
-    """Checks one commit out of one pack.
+    """Checks one commit out of one pack, or of several that follow one another.
 
     Args:
         wanted: The hexadecimal name of the commit, or of a tag that leads to one.
