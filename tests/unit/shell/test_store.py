@@ -110,6 +110,21 @@ def test_it_knows_when_it_wrote_an_object() -> None:
     assert store.written_at("uid-of-another") == float("-inf")
 
 
+def test_of_a_list_only_the_news_is_passed_on(store: Store) -> None:
+    """What this process has read itself need not be shown to it again."""
+    for name in ("same", "changed", "ahead"):
+        store.saw(FLOW_RUNS, run(name, 5))
+    listed = {
+        "kind": "FlowRunList",
+        "metadata": {"resourceVersion": "9"},
+        "items": [run("same", 5), run("changed", 8), run("ahead", 4), run("new", 7)],
+    }
+    shown = store.only_news(listed)
+    assert [item["metadata"]["name"] for item in shown["items"]] == ["changed", "new"]
+    assert shown["metadata"] == listed["metadata"]
+    assert store.only_news({"kind": "APIResourceList", "resources": []})["resources"] == []
+
+
 @given(st.permutations(range(1, 7)))
 def test_in_whatever_order_the_newest_wins(versions: list[int]) -> None:
     """Watches, reads and answers to writes overtake each other."""

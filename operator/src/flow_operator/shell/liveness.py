@@ -52,12 +52,15 @@ class Liveness:
         ]
 
     def response_class(
-        self, is_news: Callable[[bytes], bool] = bool
+        self,
+        is_news: Callable[[bytes], bool] = bool,
+        only_news: Callable[[Any], Any] = lambda listed: listed,
     ) -> type[aiohttp.ClientResponse]:
         """Return a class of responses that report the signs of life of watches.
 
         Args:
             is_news: Whether to pass on a line of a watch.
+            only_news: Takes out of a list what need not be passed on.
         """
         note = self.note
 
@@ -68,6 +71,9 @@ class Liveness:
                     note(self.url.path)
                     self.content = _Heard(self.content, self.url.path, note, is_news)  # type: ignore[assignment]
                 return self
+
+            async def json(self, **options: Any) -> Any:
+                return only_news(await super().json(**options))
 
         return WatchResponse
 
