@@ -153,20 +153,30 @@ async def test_what_may_wait_keeps_its_hour() -> None:
     assert seen == ["first", "tick", "urgent"]
 
 
-async def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flow_operator.shell.queue._PLACES", 10)
-    seen: list[str] = []
+async def test_nothing_is_put_off_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many keys there are that are more urgent."""
+    monkeypatch.setattr("flow_operator.shell.queue.PATIENCE", 0.05)
+    put_off = 0
+    done = asyncio.Event()
 
     async def handle(key: str) -> None:
-        seen.append(key)
-        await asyncio.sleep(0)
-        queue.add(f"urgent {len(seen)}")
+        nonlocal put_off
+        await asyncio.sleep(0.001)
+        if key != "record":
+            queue.add(f"urgent {key}"[:20])
+            queue.add(key + "!" if len(key) < 9 else "urgent")
+        elif queue.postpone(key):
+            put_off += 1
+        else:
+            done.set()
 
     async with working(handle, workers=1) as queue:
-        queue.add("urgent")
-        queue.add("record", LATER)
-        await until(lambda: "record" in seen)
-    assert 5 < seen.index("record") < 20
+        for number in range(9):
+            queue.add(f"urgent{number}")
+        queue.add("record")
+        async with asyncio.timeout(5):
+            await done.wait()
+    assert put_off in (1, 2)
 
 
 async def test_errors_are_tried_again_later_each_time(caplog: pytest.LogCaptureFixture) -> None:

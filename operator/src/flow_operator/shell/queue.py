@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 LATER = -1.0
 """When to work on a key that others go before."""
 
-_PLACES = 10_000
-"""How many keys that come after it go before one that lets others go first."""
+PATIENCE = 10.0
+"""For how many seconds a key lets others go first."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -43,7 +43,7 @@ class WorkQueue(Generic[K]):
         - With several times to look again, the earliest counts; once the handler has started,
           earlier wishes are done with, for it looks at everything and says when to look again.
         - When the handler fails, it is called again after a while, longer each time.
-        - Before a key that was added as `LATER` others go, while there are some, but not for ever.
+        - Before a key that was added as `LATER` others go, for as long as `PATIENCE`.
 
     Args:
         handle: Works on a key; returns in how many seconds to look again, or None.
@@ -64,12 +64,13 @@ class WorkQueue(Generic[K]):
         self._workers = workers
         self._backoff = backoff or Backoff()
         self._expected = expected
-        self._ready: asyncio.PriorityQueue[tuple[int, int, K]] = asyncio.PriorityQueue()
+        self._ready: asyncio.PriorityQueue[tuple[bool, int, K]] = asyncio.PriorityQueue()
         self._waiting: dict[K, int] = {}  # the keys in _ready, by their valid ticket
         self._last: set[K] = set()  # those of them that let others go first
         self._tickets = count()
         self._running: dict[K, float] = {}  # since when
         self._again: dict[K, bool] = {}  # added while running; whether others go first
+        self._postponed: dict[K, float] = {}  # since when
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
         self._closed = False
@@ -90,21 +91,28 @@ class WorkQueue(Generic[K]):
             self._line_up(key, last=after == LATER)
 
     def postpone(self, key: K) -> bool:
-        """Add a key as `LATER` if others wait that do not let others go first; tell whether."""
-        crowded = len(self._waiting) > len(self._last)
-        if crowded:
-            self.add(key, LATER)
-        return crowded
+        """Add a key as `LATER` if others wait that do not let others go first; tell whether.
+
+        A key that has been put off for long enough is not put off again.
+        """
+        now = asyncio.get_running_loop().time()
+        since = self._postponed.setdefault(key, now)
+        if len(self._waiting) <= len(self._last) or now - since >= PATIENCE:
+            del self._postponed[key]
+            return False
+        self.add(key, LATER)
+        return True
 
     def _line_up(self, key: K, *, last: bool) -> None:
         ticket = next(self._tickets)
         self._waiting[key] = ticket  # one that it had is void
         if last:
             self._last.add(key)
+            self._add_later(key, PATIENCE)
         else:
             self._last.discard(key)
             self._drop_timer(key)
-        self._ready.put_nowait((ticket + (_PLACES if last else 0), ticket, key))
+        self._ready.put_nowait((last, ticket, key))
 
     async def run(self) -> None:
         """Work until cancelled; what is being worked on then is cancelled, too."""
@@ -120,6 +128,7 @@ class WorkQueue(Generic[K]):
         self._again.clear()
         self._waiting.clear()
         self._last.clear()
+        self._postponed.clear()
         while not self._ready.empty():
             self._ready.get_nowait()
         with contextlib.suppress(TimeoutError):
@@ -160,6 +169,8 @@ class WorkQueue(Generic[K]):
                 if not self._running:
                     self._at_rest.set()
             last = self._again.pop(key, None)
+            if not last:
+                self._postponed.pop(key, None)
             if last is not None and not failed:  # else it waits its turn
                 self.add(key, LATER if last else 0.0)
             if after is not None:
