@@ -87,7 +87,7 @@ def _deployment(after: Aftermath, flow: Flow, runs: list[Run]) -> Iterator[str]:
 
 
 def unrecorded(after: Aftermath, timer: Timer, handled: int, made: Iterable[int]) -> set[int]:
-    """Return the last ticks that ran, if their deployment was suspended before that was on record.
+    """Return the last ticks that ran, if their deployment was suspended before they were on record.
 
     A suspended schedule's ticks are not dealt with; once it goes on, they are, and have their runs.
     """

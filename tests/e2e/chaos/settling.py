@@ -19,6 +19,7 @@ ON_TIME = 2
 """How many seconds after its tick a run may be made, if somebody could act."""
 
 _CALM_COMES = 60.0
+_RECORD_SECONDS = 15.0
 _REST_SECONDS = 2.5
 
 
@@ -70,13 +71,18 @@ class Settling:
         return Times(ended, rest, suspended)
 
     async def _catch_up(self, until: int) -> None:
-        """Wait until every tick up to a moment has its run and is on record."""
+        """Wait until every tick up to a moment has its run and, if that is soon, is on record."""
         busy = {flow.name for flow in self.flows if flow.name in self.needed}
+        made = time.monotonic()
 
         async def caught_up() -> bool:
             """Let those rest that have caught up, so that the others have the machine."""
+            nonlocal made
             behind = {missing.partition("/")[0] for missing in self._missing(until)}
-            behind |= busy & self._unrecorded(until)
+            if behind:
+                made = time.monotonic()
+            if time.monotonic() - made < _RECORD_SECONDS:
+                behind |= busy & self._unrecorded(until)
             for flow in self.flows:
                 if flow.name in busy - behind and not flow.name.startswith(PULSE):
                     await self._suspend(flow)
@@ -86,7 +92,7 @@ class Settling:
         await self.patience.wait(
             caught_up,
             "every tick to get its run",
-            lambda: f"none for {self._missing(until)[:20]}, or not on record",
+            lambda: f"none for {self._missing(until)[:20]}",
         )
 
     async def _suspend(self, flow: Flow) -> None:
