@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flow_operator.shell.cluster import WATCHED
-from flow_operator.shell.config import VARIABLES
 from flow_operator.shell.connection import Connection
 from tests.e2e.chaos.meddler import Meddler
 from tests.e2e.proxy import kubeconfig_for
 
 PATIENCE = 90.0
 LEASE = "chaos"
-ELECTS = "FLOW_OPERATOR_LEASE" in VARIABLES
+
+_RENEWED_SECONDS = 5.0
 
 
 @dataclass
@@ -136,6 +136,6 @@ async def leader(operators: list[Operator]) -> Operator:
     while True:
         alive = [operator for operator in operators if operator.alive]
         newest = max(alive, key=lambda operator: operator.proxy.renewed, default=None)
-        if newest and (not ELECTS or time.monotonic() - newest.proxy.renewed < 5.0):
+        if newest and time.monotonic() - newest.proxy.renewed < _RENEWED_SECONDS:
             return newest
         await asyncio.sleep(0.1)

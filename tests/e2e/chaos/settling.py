@@ -18,7 +18,7 @@ from tests.e2e.chaos.workload import PULSE, Flow, text_of, unix
 ON_TIME = 2
 """How many seconds after its tick a run may be made, if somebody could act."""
 
-_CALM_COMES = 60.0
+_CALM_COMES = 30.0
 _RECORD_SECONDS = 15.0
 _REST_SECONDS = 2.5
 
