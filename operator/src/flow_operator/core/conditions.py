@@ -35,5 +35,7 @@ def make_condition(  # one argument a field of the condition
 
 def shorten(text: str, limit: int) -> str:
     """Return the text without control characters, cut to a number of characters."""
-    clean = "".join(char if char.isprintable() else " " for char in text).strip()
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    clean = text.strip()
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
