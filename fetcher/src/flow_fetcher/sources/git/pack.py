@@ -187,6 +187,8 @@ class PackReader:
             except INFLATE_ERRORS as error:
                 raise corrupt(f"an object does not inflate: {error}") from error
             unused = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+            if not data and len(unused) == len(view) and not inflater.eof:
+                raise corrupt("an object does not inflate: its data lead nowhere")
             self._position += len(view) - len(unused)
             left -= len(data)
             if left < 0:
