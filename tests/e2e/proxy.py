@@ -106,8 +106,10 @@ def is_watch(request: web.Request) -> bool:
 
 def answer(upstream: aiohttp.ClientResponse, body: bytes) -> web.Response:
     """Return the answer of the API server to whom it is for."""
-    kind = upstream.headers.get("Content-Type", "application/json")
-    return web.Response(status=upstream.status, body=body, headers={"Content-Type": kind})
+    headers = {"Content-Type": upstream.headers.get("Content-Type", "application/json")}
+    if wait := upstream.headers.get("Retry-After"):
+        headers["Retry-After"] = wait
+    return web.Response(status=upstream.status, body=body, headers=headers)
 
 
 def kubeconfig_for(server: str) -> dict[str, Any]:
