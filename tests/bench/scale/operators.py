@@ -111,7 +111,8 @@ class Operator:
         async with aiohttp.ClientSession() as session:
             while time.time() - self.started < patience:
                 if self._process.returncode is not None:
-                    raise BenchError(f"the operator ended:\n{self.tail()}")
+                    code = self._process.returncode
+                    raise BenchError(f"the operator ended with {code}:\n{self.tail()}")
                 if await self._says(session, "/readyz"):
                     return time.time() - self.started
                 await asyncio.sleep(_LOOK_SECONDS)

@@ -232,6 +232,7 @@ async def _breakdown(
             *((name, _mib(size)) for name, size in shown),
             ("others", _mib(rest)),
             ("all that is traced", _mib(owners["traced"])),
+            ("RSS beyond that: interpreter, libraries, freed", _mib(memory.rss - owners["traced"])),
         ]
     )
 
