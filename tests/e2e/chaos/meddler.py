@@ -59,10 +59,12 @@ class Meddler(Forwarder):
     Args:
         seed: What the details of faults are drawn from.
         slow: How many seconds a slow request takes, from and to.
+        lag: How many seconds watches say nothing after a write whose answer is lost.
     """
 
     seed: int = 0
     slow: tuple[float, float] = (0.3, 2.5)
+    lag: float = 0.0
     watches: set[str] = field(default_factory=set)
     hits: list[Hit] = field(default_factory=list)
     struck: Counter[Kind] = field(default_factory=Counter)
@@ -74,6 +76,7 @@ class Meddler(Forwarder):
     """When its operator last wrote a Lease."""
     _armed: list[_Armed] = field(default_factory=list)
     _streams: set[_Stream] = field(default_factory=set)
+    _hushed: float = 0.0
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)
@@ -116,6 +119,8 @@ class Meddler(Forwarder):
         path, body = request.rel_url.path, await request.read()
         kind = self._meddle(request, path, body)
         match kind:
+            case Kind.LOSE:
+                self._hushed = time.monotonic() + self.lag
             case Kind.SLOW:
                 await asyncio.sleep(self._dice.uniform(*self.slow))
             case Kind.TOO_MANY:
@@ -176,6 +181,7 @@ class Meddler(Forwarder):
             self._streams.add(stream)
         try:
             async for chunk in upstream.content.iter_any():
+                await asyncio.sleep(max(self._hushed - time.monotonic(), 0.0))
                 if stream.cut:
                     break
                 if not stream.silent:

@@ -35,6 +35,7 @@ class Operator:
         seed: What the details of faults are drawn from.
         command: What Python is to run.
         slow: How many seconds a slow request takes, from and to.
+        lag: How many seconds watches say nothing after a write whose answer is lost.
     """
 
     connection: Connection
@@ -44,13 +45,16 @@ class Operator:
     seed: int
     command: tuple[str, ...] = ("-m", "flow_operator")
     slow: tuple[float, float] = (0.3, 2.5)
+    lag: float = 0.0
     wanted: bool = True
     frozen: bool = False
     ended_by_itself: list[str] = field(default_factory=list)
     _killed: bool = False
 
     async def __aenter__(self) -> Operator:
-        self.proxy = Meddler(self.connection, seed=self.seed + self.number, slow=self.slow)
+        self.proxy = Meddler(
+            self.connection, seed=self.seed + self.number, slow=self.slow, lag=self.lag
+        )
         await self.proxy.start()
         self._kubeconfig = self.folder / f"{self.namespace}-{self.number}.kubeconfig"
         self._kubeconfig.write_text(json.dumps(kubeconfig_for(self.proxy.address)))

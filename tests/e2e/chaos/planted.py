@@ -98,6 +98,8 @@ _FLOWS = [
 ]
 _PATIENCE = 15.0
 _SLOW = (2.5, 2.5)
+_LAG = 3.0
+"""So long that the operator asks again before it can have seen what its lost request did."""
 
 
 async def blow_at_all(lab: Lab) -> dict[str, list[str]]:
@@ -105,7 +107,7 @@ async def blow_at_all(lab: Lab) -> dict[str, list[str]]:
     storms = {name: _storm(lab, f"bug-{n}", bug) for n, (name, bug) in enumerate(BUGS.items())}
     storms[NO_BUG] = Storm(
         lab, f"chaos-{lab.stamp}-no-bug", _FLOWS, [bug.fault for bug in BUGS.values()],
-        needed=[flow.name for flow in _FLOWS], operators=1, calm_seconds=0,
+        needed=[flow.name for flow in _FLOWS], operators=1, lag=_LAG, calm_seconds=0,
     )  # fmt: skip
     afters = await asyncio.gather(*(storm.run() for storm in storms.values()))
     return {
@@ -116,7 +118,7 @@ async def blow_at_all(lab: Lab) -> dict[str, list[str]]:
 
 def _storm(lab: Lab, name: str, bug: Bug) -> Storm:
     return Storm(
-        lab, f"chaos-{lab.stamp}-{name}", _FLOWS, [bug.fault], slow=_SLOW,
+        lab, f"chaos-{lab.stamp}-{name}", _FLOWS, [bug.fault], slow=_SLOW, lag=_LAG,
         needed=[flow.name for flow in _FLOWS], operators=1, command=("-c", bug.code + RUN),
         only=bug.only, calm_seconds=0, patience=_PATIENCE,
     )  # fmt: skip

@@ -41,6 +41,7 @@ class Storm:
         seconds: How long to go on at least, whatever strikes.
         command: What Python is to run as operator.
         slow: How many seconds a slow request takes, from and to.
+        lag: How many seconds watches say nothing after a write whose answer is lost.
         only: Which requests to meddle with.
         calm_seconds: How long to look on once all is well.
         patience: How many seconds to wait for what must happen.
@@ -56,6 +57,7 @@ class Storm:
     seconds: float = 0.0
     command: tuple[str, ...] = ("-m", "flow_operator")
     slow: tuple[float, float] = (0.3, 2.5)
+    lag: float = 0.0
     only: Only = any_request
     calm_seconds: float = 10.0
     patience: float = PATIENCE
@@ -76,7 +78,7 @@ class Storm:
                 await stack.enter_async_context(
                     Operator(
                         self.lab.connection, self.namespace, self.lab.folder, number,
-                        dice.randrange(1 << 30), self.command, self.slow,
+                        dice.randrange(1 << 30), self.command, self.slow, self.lag,
                     )
                 )
                 for number in range(self.operators)
