@@ -1,5 +1,5 @@
-"""Threads that work off tasks: more of them where answers take long, few tasks that wait, and the
-first error ends them all."""
+"""Threads that work off tasks: more of them where answers take long, so many tasks that wait and no
+more, and the first error ends them all."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Self, TypeVar
 
 from flow_fetcher.tree import FileSink
 
-_WAITING = 4
-"""How many tasks wait for each thread, at most."""
+_WAITING = 1000
+"""How many tasks wait at most: a page of a listing, so that the next one is asked for meanwhile."""
 
 
 class Pace:
@@ -127,7 +127,7 @@ class Workers:
             BaseException: The error of an earlier task; no further one begins.
         """
         with self._lock:
-            while len(self._tasks) >= _WAITING * self.count and self._error is None:
+            while len(self._tasks) >= _WAITING and self._error is None:
                 self._room.wait()
             if self._error is not None:
                 raise self._error
