@@ -69,7 +69,6 @@ class Download:
         self._pace = Pace()
         self._workers = Workers(self._pace.count)
         self._streams = threading.Semaphore(_STREAMS)
-        self._lock = threading.Lock()
         self._lines: list[bytes] = []
 
     def run(self) -> str:
@@ -214,9 +213,8 @@ class Download:
         if size != each.size:
             raise _wrong_size(self._url, each)
         line = b"%s\t%s\t%d\n" % (each.path, each.etag.strip('"').encode(), size)
-        with self._lock:
-            self._lines.append(line)
-            self._fetch.progress.written(self._fetch.tree.files, self._fetch.tree.size)
+        self._lines.append(line)
+        self._fetch.progress.written(self._fetch.tree.files, self._fetch.tree.size)
 
 
 def _object(key: str, path: str, meta: Any) -> Object:
