@@ -16,7 +16,7 @@ def test_without_anything_the_defaults_hold() -> None:
     config = load_config({})
     assert config.namespaces == ()
     assert config.scopes == (None,)
-    assert (config.workers, config.port) == (8, 8080)
+    assert (config.workers, config.port) == (32, 8080)
     assert config.settings.default_image == "python:3.13-slim"
 
 

@@ -13,7 +13,7 @@ from flow_operator.core.settings import Settings
 VARIABLES = {
     "FLOW_OPERATOR_SETTINGS": "YAML file of settings for the Pods of runs (default: none)",
     "FLOW_OPERATOR_NAMESPACES": "namespaces to serve, separated by commas (default: all)",
-    "FLOW_OPERATOR_WORKERS": "how many objects are worked on at the same time (default: 8)",
+    "FLOW_OPERATOR_WORKERS": "how many objects are worked on at the same time (default: 32)",
     "FLOW_OPERATOR_PORT": "port of /healthz and /readyz; 0 for none (default: 8080)",
     "FLOW_OPERATOR_LEASE": "Lease by which one of several replicas leads (default: none)",
     "FLOW_OPERATOR_LEASE_NAMESPACE": "namespace of the Lease (default: the Pod's own)",
@@ -61,7 +61,7 @@ class Config:
 
     settings: Settings
     namespaces: tuple[str, ...] = ()
-    workers: int = 8
+    workers: int = 32
     port: int = 8080
     lease: LeaseConfig | None = None
     log_level: str = "info"
@@ -85,7 +85,7 @@ def load_config(environment: Mapping[str, str], namespaces: Sequence[str] = ()) 
     return Config(
         settings=_settings(environment.get("FLOW_OPERATOR_SETTINGS", "")),
         namespaces=tuple(dict.fromkeys(filter(None, (name.strip() for name in named)))),
-        workers=_number(environment, "FLOW_OPERATOR_WORKERS", 8, 1, 256),
+        workers=_number(environment, "FLOW_OPERATOR_WORKERS", 32, 1, 256),
         port=_number(environment, "FLOW_OPERATOR_PORT", 8080, 0, 65535),
         lease=_lease(environment),
         log_level=level,

@@ -56,7 +56,7 @@ class WorkQueue(Generic[K]):
         self,
         handle: Callable[[K], Awaitable[float | None]],
         *,
-        workers: int = 8,
+        workers: int = 32,
         backoff: Backoff | None = None,
         expected: tuple[type[Exception], ...] = (),
     ) -> None:
