@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, PODS
+from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS
 from flow_operator.shell.keys import Concern, Key, deployment_key, run_key
 from flow_operator.shell.records import record_of
 from flow_operator.shell.store import Store
-from tests.unit.shell.objects import TIME, deployment, pod, run
+from tests.unit.shell.objects import TIME, deployment, job, pod, run
 
 ETL, RUN = deployment_key("data", "etl"), run_key("data", "etl-1")
 
@@ -108,6 +108,21 @@ def test_it_knows_when_it_wrote_an_object() -> None:
     store.saw(FLOW_RUNS, run(version=6))  # by somebody else: it does not undo the write
     assert (store.now(), store.written_at("uid-etl-1")) == (101.5, 100.0)
     assert store.written_at("uid-of-another") == float("-inf")
+
+
+def test_it_knows_what_it_wrote_though_a_watch_was_quicker() -> None:
+    store = Store(lambda *_: None, clock=lambda: 100.0)
+    store.saw(FLOW_RUNS, run(version=5))
+    store.wrote(FLOW_RUNS, run(version=5))
+    assert store.written_at("uid-etl-1") == 100.0
+
+
+def test_what_comes_of_an_own_job_may_wait() -> None:
+    told: list[Concern] = []
+    store = Store(told.append)
+    store.wrote(JOBS, job("a", 1, "etl-1"))
+    store.saw(JOBS, job("a", 2, "etl-1", "Complete"))
+    assert told == [Concern(later=(RUN,)), Concern((RUN,))]
 
 
 def test_of_a_list_only_the_news_is_passed_on(store: Store) -> None:

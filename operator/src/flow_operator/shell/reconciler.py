@@ -1,14 +1,15 @@
 """One level-based reconcile: look at what is there, decide, write what is missing.
 
-A run that succeeds at its first attempt costs at most 15 writes. Two creates make it (FlowRun,
-Job). The status of the FlowRun is written up to five times (taken up, Job created, fetching,
-running, ended), and so is the deployment's (the trigger, then the run as pending, fetching,
-running, ended). Three are Events (FlowRun created, Job created, ended). Changes that come together
-are written together, and what only says how far a run is waits until the last write is
-`PROGRESS_SECONDS` ago: a run that takes no longer than that costs 9.
+A run that succeeds at its first attempt costs at most 14 writes. Two creates make it (FlowRun,
+Job). The status of the FlowRun is written up to four times (Job created, fetching, running, ended),
+the deployment's up to five times (the trigger, then the run as pending, fetching, running, ended).
+Three are Events (FlowRun created, Job created, ended). Changes that come together are written
+together, and what only says how far a run is waits until the last write is `PROGRESS_SECONDS` ago:
+a run that takes no longer than that costs 8. Where runs are counted one more write comes before the
+Job: the run's status says that it has started.
 
 It costs no reads but one of the deployment before the first run since this process leads. What
-others wait for goes first: the run, its snapshot, its Job; the rest when there is less to do.
+others wait for goes first: the run and its Job; the rest when there is less to do.
 """
 
 import logging
@@ -121,8 +122,9 @@ class Reconciler:
             confirmed = await self._observer.confirm_deployment(key, view)
             if confirmed is None:
                 return None
-            view = confirmed
-            decision = decide_deployment(view.raw, view.runs, now)
+            if confirmed is not view:
+                view = confirmed
+                decision = decide_deployment(view.raw, view.runs, now)
         if wait := self._too_soon(view.raw, decision):
             return wait
         actions = self._pressing(key, decision)
@@ -138,7 +140,7 @@ class Reconciler:
             self._room.over(key)
             return None
         leads = self._leads()
-        if leads and may_start(view):
+        if leads and self._room.is_limited and may_start(view):
             view = replace(view, held=self._room.ask(view.raw))
         now = self._now()
         decision = decide_run(view, now, self._settings)
@@ -148,11 +150,14 @@ class Reconciler:
             confirmed = await self._observer.confirm_run(key, view)
             if confirmed is None:
                 return 0.0
-            view = confirmed
-            decision = decide_run(view, now, self._settings)
+            if confirmed is not view:
+                view = confirmed
+                decision = decide_run(view, now, self._settings)
         if decision.ends_run:
-            view = await self._observer.confirm_pods(view)
-            decision = decide_run(view, now, self._settings)
+            confirmed = await self._observer.confirm_pods(view)
+            if confirmed is not view:
+                view = confirmed
+                decision = decide_run(view, now, self._settings)
         if wait := self._too_soon(view.raw, decision):
             return wait
         actions = self._pressing(key, decision)

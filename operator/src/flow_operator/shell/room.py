@@ -39,6 +39,11 @@ class Room:
         self._ledger = Ledger(*self._limits) if any(self._limits) else None
         self._loaded = float("-inf")
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is anything to ask for."""
+        return self._ledger is not None
+
     def ask(self, raw: dict[str, Any]) -> str | None:
         """Return why a run that could start has to wait, or None once it has room."""
         if self._ledger is None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, WATCHED, Resource
+from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, WATCHED, Resource
 from flow_operator.shell.echoes import Echoes
 from flow_operator.shell.keys import Concern, Key
 from flow_operator.shell.records import Manifest, Record, record_of, version_of
@@ -78,8 +78,11 @@ class Store:
     def wrote(self, resource: Resource, manifest: Manifest) -> None:
         """Take note of an object as the API server answered a write with it."""
         record, concern = record_of(resource, manifest)
+        if resource is JOBS:  # what comes of it is only to be put on record, too
+            concern = Concern(later=concern.now + concern.later)
         self.echoes.expect(record.version)
-        if self.take(record, concern):
+        self.take(record, concern)
+        if record.uid not in self._gone:  # even if a watch was quicker to tell
             self._written[record.uid] = self._clock()
 
     def gone(self, resource: Resource, namespace: str, name: str) -> None:
