@@ -55,8 +55,8 @@ def _creates_run(method: str, path: str, body: bytes) -> bool:
     return method == "POST" and path.endswith("/flowruns")
 
 
-def _takes_up_run(method: str, path: str, body: bytes) -> bool:
-    return "/flowruns/" in path and b'"phase":"Pending"' in body
+def _creates_job(method: str, path: str, body: bytes) -> bool:
+    return method == "POST" and path.endswith("/jobs")
 
 
 def _says_running(method: str, path: str, body: bytes) -> bool:
@@ -87,7 +87,7 @@ BUGS = {
         LOST_WAKE_UP, Fault(0, Kind.SLOW, 0, 9, 1), _says_running, "is Running|has active runs"
     ),
     "a key that failed and is not looked at again": Bug(
-        FORGET_FAILED, Fault(0, Kind.REFUSE, 0, 0, 1), _takes_up_run, "is new"
+        FORGET_FAILED, Fault(0, Kind.REFUSE, 0, 0, 1), _creates_job, "is new"
     ),
 }
 NO_BUG = "no bug"

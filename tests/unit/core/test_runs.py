@@ -38,11 +38,70 @@ def succeeded(world: World) -> dict[str, Any]:
     return condition
 
 
-def test_snapshot_precedes_the_job(world: World) -> None:
-    """The run is taken up with all that its Jobs are built from."""
+def test_run_is_taken_up_with_all_that_its_jobs_are_built_from(world: World) -> None:
     snapshot = world.one("FlowRun")["status"]["resolvedSpec"]
     assert snapshot["entrypoint"] == "etl.py:main"
     assert snapshot["image"] == world.settings.default_image
+    assert len(world.all("Job")) == 1
+
+
+def first_write(limit: int | None = None, **spec: Any) -> tuple[World, str]:
+    """The world in which a new run was decided on once, and the kind of the first write."""
+    world = World(limit)
+    world.put(deployment(runOn=[], **spec))
+    world.put(flow_run())
+    (action,) = world.decide_run(world.one("FlowRun")).actions
+    if isinstance(action, CreateJob):
+        world.put(
+            action.manifest
+            | {
+                "metadata": action.manifest["metadata"]
+                | {"creationTimestamp": stamp(T0), "uid": "j"}
+            }
+        )
+    return world, type(action).__name__
+
+
+def test_first_job_tells_the_snapshot_until_the_status_does() -> None:
+    """The deployment may be edited, and the operator be killed, between the two writes."""
+    world, kind = first_write(parameters={"x": None})
+    assert kind == "CreateJob"
+    world.edit(entrypoint="other.py:main")
+    world.now += timedelta(minutes=1)
+    world.reconcile()
+    status = world.one("FlowRun")["status"]
+    assert status["resolvedSpec"]["entrypoint"] == "etl.py:main"
+    assert status["resolvedSpec"]["parameters"] == {"x": None}
+    assert status["startTime"] == stamp(T0)
+    assert len(world.all("Job")) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "spec"),
+    [
+        (1, {}),
+        (None, {"concurrencyPolicy": "Forbid"}),
+        (None, {"env": [{"name": f"N{n}", "value": "x" * 7000} for n in range(20)]}),
+    ],
+    ids=["limit of the operator", "limit of the deployment", "long"],
+)
+def test_status_tells_the_snapshot_first(limit: int | None, spec: dict[str, Any]) -> None:
+    """Who counts runs goes by their status; and a Job cannot tell a snapshot of any length."""
+    assert first_write(limit, **spec)[1] == "WriteStatus"
+
+
+@pytest.mark.parametrize("told", [None, "", "[]", "{"])
+def test_attempt_goes_on_without_a_snapshot(told: str | None) -> None:
+    """Somebody took it off the Job: the attempt is followed to its end, and no other is made."""
+    world, _ = first_write(retries={"limit": 3})
+    annotations = world.one("Job")["metadata"]["annotations"]
+    del annotations["flow-operator.io/resolved-spec"]
+    if told is not None:
+        annotations["flow-operator.io/resolved-spec"] = told
+    name = world.one("Job")["metadata"]["name"]
+    world.pods[name] = [pod(FETCHED, terminated(1), phase="Failed")]
+    world.reconcile()
+    assert succeeded(world)["status"] == "False"
     assert len(world.all("Job")) == 1
 
 

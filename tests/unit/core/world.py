@@ -132,7 +132,7 @@ class World:
         self.changed = False
         self.writes = 0
         self.budget: int | None = None
-        self.settings = Settings()
+        self.settings = Settings(max_active_runs=limit)
         self._uids = count(1)
 
     def put(self, obj: dict[str, Any]) -> None:

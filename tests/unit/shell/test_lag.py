@@ -124,7 +124,8 @@ class Trial:
         hanging = [
             run["metadata"]["name"]
             for run in self.api.all(FLOW_RUNS)
-            if "completionTime" not in run["status"] and run["status"]["phase"] != "Queued"
+            if "completionTime" not in (status := run.get("status", {}))
+            and status.get("phase") != "Queued"
         ]
         assert len(hanging) <= (self.limit or 0) + 3, hanging
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flow_operator.core.names import job_name
+from flow_operator.core.names import ANNOTATION_SNAPSHOT, job_name
 from flow_operator.core.settings import Settings
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Cluster
 from flow_operator.shell.keys import deployment_key, run_key
@@ -64,6 +64,23 @@ async def test_a_job_on_record_is_looked_for_before_it_counts_as_deleted(
     assert view.job
     assert reads(script)[0] == JOB
     assert store.version(JOBS, "data", JOB) == 2
+
+
+async def test_a_job_that_has_ended_is_read_for_the_snapshot_that_is_not_on_record(
+    observer: Observer, store: Store, script: Script
+) -> None:
+    """The operator was away from the Job's creation to its end."""
+    made = job(JOB, 2, "etl-1", "Complete")
+    made["metadata"]["annotations"][ANNOTATION_SNAPSHOT] = "{}"
+    store.saw(FLOW_DEPLOYMENTS, deployment())
+    store.saw(FLOW_RUNS, run())
+    store.saw(JOBS, made)
+    store.saw(PODS, pod("p", 3, JOB, "Succeeded"))
+    script.answers = [(200, made)]
+    view = await observer.run(RUN)
+    assert view
+    assert view.job == made
+    assert reads(script) == [JOB]
 
 
 async def test_an_end_that_no_pod_tells_of_is_looked_into(
@@ -144,7 +161,7 @@ async def test_after_a_conflict_the_object_is_read(
 ) -> None:
     """Else it would be decided on what is known to be old, again and again."""
     store.saw(FLOW_RUNS, run(version=1))
-    store.saw(FLOW_DEPLOYMENTS, deployment())
+    store.saw(FLOW_DEPLOYMENTS, deployment(concurrencyPolicy="Forbid"))
     conflict: Answer = (409, {"kind": "Status", "reason": "Conflict"})
     script.answers = [conflict, (200, run(version=4))]
     assert await reconciler(cluster, store)(RUN) == 0.0

@@ -16,6 +16,8 @@ ANNOTATION_RUN = f"{GROUP}/run"
 ANNOTATION_REPLACED_BY = f"{GROUP}/replaced-by"
 """Name of the run that a run was cancelled for."""
 ANNOTATION_PLAN = f"{GROUP}/plan"
+ANNOTATION_SNAPSHOT = f"{GROUP}/resolved-spec"
+"""The snapshot of a run, on the Job that was made before the run's status had it."""
 
 _CUT = 36
 

@@ -1,8 +1,11 @@
 """The snapshot of a run: a deployment's spec merged with what the run says differently."""
 
+import json
+from datetime import datetime
 from typing import Any
 
 from flow_operator.api.v1alpha1 import FlowDeployment, FlowDeploymentSpec, FlowRun
+from flow_operator.core import names
 from flow_operator.core.settings import Settings
 from flow_operator.core.spechash import POD_FIELDS
 
@@ -15,6 +18,9 @@ LIFE_FIELDS: set[str] = {
     "retries",
 }
 """The fields of the spec that a run is led by, beside those of its Pods."""
+
+_LONGEST = 128 << 10
+"""In bytes; all annotations of an object together may have twice as many."""
 
 
 def resolve_spec(deployment: FlowDeployment, run: FlowRun, settings: Settings) -> dict[str, Any]:
@@ -65,3 +71,42 @@ def resolved(run: FlowRun) -> FlowDeploymentSpec:
     if run.status.resolved_spec is None:
         raise ValueError(f"FlowRun {run.metadata.name} has no status.resolvedSpec yet")
     return FlowDeploymentSpec.model_validate(run.status.resolved_spec)
+
+
+def taken_up(run: FlowRun, snapshot: dict[str, Any], since: datetime) -> FlowRun:
+    """Return the run as its status will have it once that is written."""
+    start = run.status.start_time or since
+    status = run.status.model_copy(update={"resolved_spec": snapshot, "start_time": start})
+    return run.model_copy(update={"status": status})
+
+
+def fits_on_job(snapshot: dict[str, Any]) -> bool:
+    """Tell whether a Job can tell the snapshot."""
+    return len(_encode(snapshot).encode()) <= _LONGEST
+
+
+def mark(job: dict[str, Any], snapshot: dict[str, Any]) -> dict[str, Any]:
+    """Return a Job that tells its run's snapshot, for the status does not have it yet."""
+    meta = job["metadata"]
+    annotations = {**meta["annotations"], names.ANNOTATION_SNAPSHOT: _encode(snapshot)}
+    return job | {"metadata": meta | {"annotations": annotations}}
+
+
+def as_marked(run: FlowRun, job: dict[str, Any]) -> FlowRun:
+    """Return the run as it was taken up by that Job, unless its status has that already.
+
+    Where the Job does not tell, the snapshot is empty: this attempt can go on, none follows it.
+    """
+    if run.status.resolved_spec is not None:
+        return run
+    meta = job["metadata"]
+    try:
+        snapshot = json.loads((meta.get("annotations") or {})[names.ANNOTATION_SNAPSHOT])
+    except (KeyError, ValueError):
+        snapshot = None
+    since = datetime.fromisoformat(meta["creationTimestamp"])
+    return taken_up(run, snapshot if isinstance(snapshot, dict) else {}, since)
+
+
+def _encode(snapshot: dict[str, Any]) -> str:
+    return json.dumps(snapshot, separators=(",", ":"), ensure_ascii=False)

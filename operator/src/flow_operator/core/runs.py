@@ -1,6 +1,6 @@
 """What to do about one FlowRun: take it up, make its next Job, follow that, end it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun, Phase, Reason
 from flow_operator.api.v1alpha1.flowrun import Attempt
 from flow_operator.core import names, runstatus
+from flow_operator.core.concurrency import limit_of
 from flow_operator.core.conditions import shorten
 from flow_operator.core.deadlines import (
     MAX_DISRUPTIONS,
@@ -32,7 +33,7 @@ from flow_operator.core.invalid import parameters_problem, problems_of, tick_pro
 from flow_operator.core.job import build_job
 from flow_operator.core.jobstate import JobState, read_job, refused_pod
 from flow_operator.core.podstate import Outcome, Problem
-from flow_operator.core.resolve import resolve_spec
+from flow_operator.core.resolve import as_marked, fits_on_job, mark, resolve_spec, taken_up
 from flow_operator.core.runstate import (
     current_attempt,
     is_finished,
@@ -87,12 +88,12 @@ def decide_run(
     if is_finished(run):
         return _tidy_up(run, now)
     if view.job is not None:
-        return _follow(run, view, read_job(view.job, view.pods), now)
+        return _follow(as_marked(run, view.job), view, read_job(view.job, view.pods), now)
     if run.spec.cancel:
         when = "between two attempts" if run.status.attempts else "before it ran"
         return runstatus.finish(run, _cancelled(run, when), now)
     if run.status.resolved_spec is None:
-        return _take_up(run, view, now, settings)
+        return _take_up(run, view, now, settings, refusal)
     if is_queued(run):
         return _queue(run, view, now)
     return _next_job(run, now, settings, refusal)
@@ -125,8 +126,11 @@ def _tidy_up(run: FlowRun, now: datetime) -> Decision:
     return Decision((DeleteRun(run.metadata.name, run.metadata.uid),))
 
 
-def _take_up(run: FlowRun, view: RunView, now: datetime, settings: Settings) -> Decision:
-    """Write the snapshot that every Job of the run is built from."""
+def _take_up(
+    run: FlowRun, view: RunView, now: datetime, settings: Settings, refusal: Refusal | None
+) -> Decision:
+    """Make the snapshot that every Job of the run is built from, and where nothing counts the runs
+    that have started, the first Job at once: it tells the snapshot until the status does."""
     owner, raw = run.metadata.controller(), view.deployment
     name = run.spec.deployment_ref.name
     if raw is None or (owner and owner.uid != raw["metadata"]["uid"]):
@@ -145,7 +149,15 @@ def _take_up(run: FlowRun, view: RunView, now: datetime, settings: Settings) -> 
         snapshot = {}
     if problems:
         return runstatus.finish(run, Outcome(Reason.INVALID_SPEC, "; ".join(problems)), now)
-    return runstatus.take_up(run, snapshot, now, held=_held(run, view))
+    counted = settings.limits_runs or limit_of(deployment) is not None
+    if counted or not fits_on_job(snapshot):
+        return runstatus.take_up(run, snapshot, now, held=_held(run, view))
+    decision = _next_job(taken_up(run, snapshot, now), now, settings, refusal)
+    return replace(decision, actions=tuple(_marked(each, snapshot) for each in decision.actions))
+
+
+def _marked(action: Action, snapshot: dict[str, Any]) -> Action:
+    return CreateJob(mark(action.manifest, snapshot)) if isinstance(action, CreateJob) else action
 
 
 def _queue(run: FlowRun, view: RunView, now: datetime) -> Decision:

@@ -59,3 +59,8 @@ class Settings(Model):
         default={"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         description="Compute resources of the fetch container.",
     )
+
+    @property
+    def limits_runs(self) -> bool:
+        """Whether the number of active runs is limited."""
+        return bool(self.max_active_runs or self.max_active_runs_per_namespace)

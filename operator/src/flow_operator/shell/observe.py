@@ -141,13 +141,14 @@ class Observer:
         run = _parse(raw)
         if run is None or is_finished(run) or run.metadata.deletion_timestamp:
             return RunView(raw)
-        if not is_started(run):  # no Job is made before the snapshot is written and the run let go
+        deployment = None
+        if not is_started(run):
             name = run.spec.deployment_ref.name
             deployment = self._store.get(FLOW_DEPLOYMENTS, namespace, name)
-            return RunView(raw, deployment or await self._read(FLOW_DEPLOYMENTS, namespace, name))
+            deployment = deployment or await self._read(FLOW_DEPLOYMENTS, namespace, name)
         job = await self._job(run)
         if job is None:
-            return RunView(raw)
+            return RunView(raw, deployment)
         uid = job["metadata"]["uid"]
         pods = self._store.group(PODS, namespace, uid)
         if _pods_are_over(job, pods):
@@ -165,11 +166,18 @@ class Observer:
         return [pod for pod in pods if controller_uid(pod) == job_uid]
 
     async def _job(self, run: FlowRun) -> dict[str, Any] | None:
-        """Return the Job of the current attempt; one that is on record is looked for."""
+        """Return the Job of the current attempt.
+
+        One that is on record is looked for; so is one that was seen to tell the run's snapshot,
+        and has ended before that was on record: the store keeps no more of such a Job than that.
+        """
         meta, number = run.metadata, current_attempt(run)
         name = names.job_name(meta.name, meta.uid, number)
         job = self._store.get(JOBS, meta.namespace, name)
-        if job is None and (last := last_attempt(run)) and last.number == number:
+        last = last_attempt(run)
+        on_record = last is not None and last.number == number
+        untold = job is not None and run.status.resolved_spec is None and not _tells_snapshot(job)
+        if untold or (job is None and on_record):
             job = await self._read(JOBS, meta.namespace, name)
         return job if job and controller_uid(job) == meta.uid else None
 
@@ -228,6 +236,10 @@ def should_have_a_pod(job: dict[str, Any], now: datetime) -> bool:
         return False
     created = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
     return now - created > POD_IS_LATE
+
+
+def _tells_snapshot(job: dict[str, Any]) -> bool:
+    return names.ANNOTATION_SNAPSHOT in (job["metadata"].get("annotations") or {})
 
 
 def _pods_are_over(job: dict[str, Any], pods: list[dict[str, Any]]) -> bool:

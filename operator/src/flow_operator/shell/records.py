@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from flow_operator.core.names import ANNOTATION_SNAPSHOT
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Resource
 from flow_operator.shell.keys import Concern, keys_of_child, keys_of_deployment, keys_of_run
 
@@ -93,8 +94,12 @@ def _trim_run(manifest: Manifest) -> dict[str, Any]:
 
 def _trim_job(manifest: Manifest) -> dict[str, Any]:
     spec, status = manifest.get("spec") or {}, manifest.get("status") or {}
+    meta = _meta(manifest)
+    if status.get("conditions") and "annotations" in meta:
+        # By now it is on record with the run, as a rule; else the Job is read.
+        meta["annotations"] = _without(meta["annotations"], ANNOTATION_SNAPSHOT)
     return {
-        "metadata": _meta(manifest),
+        "metadata": meta,
         "spec": {"suspend": spec.get("suspend", False)},
         "status": {"conditions": status.get("conditions") or []},
     }
