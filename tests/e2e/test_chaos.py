@@ -30,6 +30,9 @@ MOST = 2000
 
 STORMS = -(-TICKS // MOST)
 
+_SLACK = 3.0
+"""Seconds more, for the deployments are created one after the other, and not at a full second."""
+
 EXACT_FLOWS = exact_flows()
 POLICY_FLOWS = policy_flows()
 
@@ -54,7 +57,7 @@ def after(
 ) -> Aftermath:
     """What is left of the storm that a seed stands for."""
     seed, ticks = request.param, -(-TICKS // STORMS)
-    seconds = ticks / (count(EXACT_FLOWS, 0, 60_000) / 60_000)
+    seconds = ticks / (count(EXACT_FLOWS, 0, 60_000) / 60_000) + _SLACK
     faults = draw(seed, seconds, without=impossible)
     print(f"\nmake chaos SEED={seed} TICKS={ticks}   (logs: {folder})")
     print("\n".join(f"  {fault}" for fault in faults), flush=True)
