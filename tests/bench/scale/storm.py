@@ -1,7 +1,8 @@
-"""Many deployments due in the same minute, and as many CronJobs, in turn on one API server.
+"""Many deployments due in the same minute, and as many CronJobs, in turn.
 
-Only one of them is there at a time, and only its controller runs. The Job controller does not:
-what is measured is how fast Jobs are made, not what becomes of them.
+Each time on an empty API server. Only one of them is there at a time, and only its controller runs:
+that is how fast Jobs are made. With `+pods` the Job controller runs beside it, and makes their
+Pods, which nobody schedules: it takes processor time from whoever makes the Jobs, as on a cluster.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from tests.bench.scale.plane import DEFAULTS, LIFTED, Plane
 from tests.bench.scale.usage import Meter
 from tests.bench.tables import Row
 
-OURS, THEIRS = "flow-operator", "cronjobs-lifted"
-_FLAGS = {THEIRS: LIFTED, "cronjobs-default": DEFAULTS}
-_SLOW_ROUNDS = 3
+_OURS, _THEIRS, _PODS = "flow-operator", "cronjobs-lifted", "+pods"
+_FLAGS = {_THEIRS: LIFTED, "cronjobs-default": DEFAULTS}
+_PEERS = (_OURS + _PODS, _THEIRS + _PODS, _OURS, _THEIRS, "cronjobs-default")
+_JOB_CONTROLLER = "job-controller"
+_SLOW_ROUNDS = 1
 """How often a peer is measured that no goal names."""
 
 _NAMESPACE = "storm"
@@ -43,7 +46,7 @@ class Round:
     Attributes:
         peer: Whose.
         seconds: From the tick to the arrival of each Job, in order.
-        cpu: Processor seconds until the last Job, of the controller, `kube-apiserver` and `etcd`.
+        cpu: Processor seconds until the last Job, of the controllers, `kube-apiserver` and `etcd`.
         whole_cpu: The same until nothing more was written.
         rest: Seconds from the tick until then.
         requests: How many were made until then, by verb and resource.
@@ -60,45 +63,46 @@ class Round:
 async def measure(options: Options) -> Section:
     """Run the rounds."""
     count, rounds = options.size(1000, 20), options.rounds or (1 if options.quick else 3)
-    peers = [peer for peer in (OURS, *_FLAGS) if not options.peers or peer in options.peers]
+    peers = [peer for peer in _PEERS if not options.peers or peer in options.peers]
     done: list[Round] = []
-    async with control_plane() as (plane, api):
-        await api.namespace(_NAMESPACE)
-        for number in range(rounds):
-            turn = number % len(peers)
-            for peer in (*peers[turn:], *peers[:turn]):
-                if peer in (OURS, THEIRS) or number < _SLOW_ROUNDS:
-                    say(f"storm, round {number + 1} of {rounds}: {count} of {peer}")
-                    done.append(await _storm(plane, api, options, peer, count))
-                    say(_words(done[-1]))
+    for number in range(rounds):
+        turn = number % len(peers)
+        for peer in (*peers[turn:], *peers[:turn]):
+            if "default" in peer and number >= _SLOW_ROUNDS:
+                continue
+            say(f"storm, round {number + 1} of {rounds}: {count} of {peer}")
+            async with control_plane() as (plane, api):
+                await api.namespace(_NAMESPACE)
+                done.append(await _storm(plane, api, options, peer, count))
+            say(_words(done[-1]))
     return _section(done, count)
 
 
 async def _storm(plane: Plane, api: Api, options: Options, peer: str, count: int) -> Round:
     lead = 15.0 if options.quick else 25.0 + count / 50
+    name = peer.removesuffix(_PODS)
+    beside = (_JOB_CONTROLLER,) if peer.endswith(_PODS) else ()
     while True:
         async with AsyncExitStack() as stack:
-            if peer == OURS:
+            pids = {component: plane.pid(component) for component in ("kube-apiserver", "etcd")}
+            if name == _OURS:
                 operator = Operator(plane, options.build)
                 await stack.enter_async_context(running(operator))
-                pid, make = operator.pid, _deployment
+                pids[_OURS], make = operator.pid, _deployment
+                if beside:
+                    pids[_JOB_CONTROLLER] = stack.enter_context(plane.controllers(*beside))
             else:
-                manager = plane.controllers("cronjob-controller", flags=_FLAGS[peer])
-                pid, make = stack.enter_context(manager), _cron_job
-            pids = {"controller": pid}
-            pids |= {name: plane.pid(name) for name in ("kube-apiserver", "etcd")}
+                manager = plane.controllers("cronjob-controller", *beside, flags=_FLAGS[name])
+                pids[name], make = stack.enter_context(manager), _cron_job
             tick = _next_minute(lead)
             await api.together(api.create(make(i, tick)) for i in range(count))
             await api.settled(patience=200)
             if tick - time.time() > _SPARE_SECONDS:
-                found = await _watch(api, peer, tick, count, pids)
-                break
+                return await _watch(api, peer, tick, count, pids)
         say("the tick came before all was at rest: again, with more time")
         lead *= 2
         await api.delete_all(_NAMESPACE, *_KINDS)
-    await api.delete_all(_NAMESPACE, *_KINDS)
-    await api.settled()
-    return found
+        await api.settled()
 
 
 async def _watch(api: Api, peer: str, tick: float, count: int, pids: dict[str, int]) -> Round:
@@ -163,10 +167,14 @@ def _of_interest(counts: Counter[tuple[str, str]]) -> dict[str, int]:
     }
 
 
+def _controllers(cpu: dict[str, float]) -> float:
+    return sum(seconds for name, seconds in cpu.items() if name not in ("kube-apiserver", "etcd"))
+
+
 def _words(found: Round) -> str:
     return (
         f"last Job after {found.seconds[-1]:.2f} s, at rest after {found.rest:.0f} s, "
-        f"{found.cpu['controller']:.2f} s of processor time"
+        f"{_controllers(found.cpu):.2f} s of processor time"
     )
 
 
@@ -183,14 +191,15 @@ def _section(done: list[Round], count: int) -> Section:
         tables=[[head, *rows]],
         data={"count": count, "rounds": [asdict(each) for each in done]},
     )
-    ours = [each.seconds[-1] for each in done if each.peer == OURS]
-    theirs = [each.seconds[-1] for each in done if each.peer == THEIRS]
-    if ours and theirs:
-        pairs = [one / other for one, other in zip(ours, theirs, strict=False)]
-        section.goals.append(
-            Judged(f"last Job, as a share of {THEIRS}", median(ours) / median(theirs), 1.0, "")
-        )
-        section.notes.append(f"Ratio of each round: {', '.join(f'{pair:.2f}' for pair in pairs)}.")
+    for suffix in (_PODS, ""):
+        ours = [each.seconds[-1] for each in done if each.peer == _OURS + suffix]
+        theirs = [each.seconds[-1] for each in done if each.peer == _THEIRS + suffix]
+        if not ours or not theirs:
+            continue
+        pairs = [f"{one / other:.2f}" for one, other in zip(ours, theirs, strict=False)]
+        goal = f"last Job, as a share of {_THEIRS}{suffix}"
+        section.goals.append(Judged(goal, median(ours) / median(theirs), 1.0, ""))
+        section.notes.append(f"Ratio of each round{suffix}: {', '.join(pairs)}.")
     return section
 
 
@@ -207,10 +216,10 @@ def _row(rounds: list[Round], count: int) -> Row:
         f"{min(last):.2f}-{max(last):.2f}",
         f"{middle(lambda each: percentile(each.seconds, 0.5)):.2f}",
         f"{middle(lambda each: percentile(each.seconds, 0.99)):.2f}",
-        f"{middle(lambda each: each.cpu['controller']):.2f}",
+        f"{middle(lambda each: _controllers(each.cpu)):.2f}",
         f"{middle(lambda each: each.cpu['kube-apiserver']):.2f}",
         f"{middle(lambda each: each.cpu['etcd']):.2f}",
-        f"{middle(lambda each: each.whole_cpu['controller']):.2f}",
+        f"{middle(lambda each: _controllers(each.whole_cpu)):.2f}",
         f"{middle(lambda each: sum(each.requests.values())) / count:.1f}",
         f"{middle(lambda each: each.rest):.0f}",
     )
