@@ -6,7 +6,6 @@ Nothing here uses the fetcher's own checks: a check that is broken there must no
 from __future__ import annotations
 
 import atexit
-import errno
 import functools
 import json
 import os
@@ -23,6 +22,9 @@ from pathlib import Path
 
 from flow_fetcher.errors import FetchError
 from flow_fetcher.message import build_message, encode_message
+
+_HOPS = 40
+"""How many links the kernel follows."""
 
 _CANARY = b"untouched"
 _MOST_MEMORY = 160 << 20
@@ -211,12 +213,26 @@ def _judged(entry: os.DirEntry[bytes], path: bytes, top: bytes, refused: bool) -
 
 
 def _leads(link: bytes) -> bytes | None:
-    """Where the kernel ends up that follows a link, or would if the end were there; None for
+    """Where the kernel ends up that follows a link, or would if all on the way were there; None for
     nowhere."""
-    try:
-        return os.path.realpath(link, strict=True)
-    except OSError as error:
-        return None if error.errno == errno.ELOOP else os.path.realpath(link)
+    here, todo, hops = b"/", link.split(b"/")[::-1], 0
+    while todo:
+        name = todo.pop()
+        if name == b"..":
+            here = os.path.dirname(here)
+        elif name not in (b"", b"."):
+            step = os.path.join(here, name)
+            try:
+                target = os.readlink(step)
+            except OSError:  # no link, or nothing
+                here = step
+                continue
+            hops += 1
+            if hops > _HOPS:
+                return None
+            here = b"/" if target.startswith(b"/") else here
+            todo += target.split(b"/")[::-1]
+    return here
 
 
 def is_dot_git(name: bytes) -> bool:
