@@ -93,7 +93,8 @@ def progress(
     decision = _decide(run, status, events, requeue_after, before)
     if before or problem or not decision.actions:
         return decision
-    return replace(decision, may_wait=True, pressing=0)
+    # A run that says nothing yet looks as if nobody had seen it.
+    return replace(decision, may_wait=run.status.phase is not None, pressing=0)
 
 
 def retry(

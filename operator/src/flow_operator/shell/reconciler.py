@@ -5,7 +5,7 @@ Job). The status of the FlowRun is written up to four times (Job created, fetchi
 the deployment's up to five times (the trigger, then the run as pending, fetching, running, ended).
 Three are Events (FlowRun created, Job created, ended). Changes that come together are written
 together, and what only says how far a run is waits until the last write is `PROGRESS_SECONDS` ago:
-a run that takes no longer than that costs 8. Where runs are counted one more write comes before the
+a run that takes no longer than that costs 9. Where runs are counted one more write comes before the
 Job: the run's status says that it has started.
 
 It costs no reads but one of the deployment before the first run since this process leads. What
