@@ -129,6 +129,41 @@ def test_task_that_is_postponed_when_others_have_ended() -> None:
     assert len(begun) == 2
 
 
+def test_more_threads_once_there_may_be_more() -> None:
+    """All tasks may have been handed over before the first answer tells how far the server is."""
+    under_way: set[int] = set()
+    most: list[int] = []
+
+    def task(number: int) -> None:
+        workers.count = 20
+        under_way.add(number)
+        time.sleep(0.05)
+        most.append(len(under_way))
+        under_way.remove(number)
+
+    with Workers(2) as workers:
+        for number in range(100):
+            workers.submit(lambda number=number: task(number))  # type: ignore[misc]
+    assert 10 < max(most) <= 20
+
+
+def test_no_more_threads_than_there_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of processes of a container: the threads that there are do all the work."""
+    start, started, done = threading.Thread.start, [], []
+
+    def limited(thread: threading.Thread) -> None:
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with Workers(8) as workers:
+        for number in range(100):
+            workers.submit(lambda number=number: done.append(number))  # type: ignore[misc]
+    assert (len(started), len(done)) == (2, 100)
+
+
 def test_error_of_a_task() -> None:
     """The first error comes out, and what waits is not begun."""
     begun: list[int] = []

@@ -132,13 +132,22 @@ class Workers:
             if self._error is not None:
                 raise self._error
             self._tasks.append(task)
-            if len(self._tasks) > self._idle and self._running < self.count:
-                self._running += 1
-                # Daemons: a signal must end the process while a thread waits for the network.
-                thread = threading.Thread(target=self._work, daemon=True)
-                self._threads.append(thread)
-                thread.start()
+            self._start_thread()
             self._wanted.notify()
+
+    def _start_thread(self) -> None:
+        """Start one more if there is work for it; the caller holds the lock."""
+        if len(self._tasks) > self._idle and self._running < self.count:
+            # Daemons: a signal must end the process while a thread waits for the network.
+            thread = threading.Thread(target=self._work, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                if not self._threads:
+                    raise
+                return  # the container may have no more: those that run do it
+            self._running += 1
+            self._threads.append(thread)
 
     def _work(self) -> None:
         while True:
@@ -154,6 +163,7 @@ class Workers:
                     self._running -= 1
                     return
                 task = self._tasks.popleft()
+                self._start_thread()  # there may be more by now
                 self._room.notify()
             try:
                 task()
