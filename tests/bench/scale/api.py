@@ -230,24 +230,37 @@ class Api:
     async def watching(
         self, kind: str, namespace: str | None, note: Callable[[Seen], None], *, whole: bool = False
     ) -> AsyncIterator[None]:
-        """Have `note` called with every event from now on; with whole objects if need be."""
+        """Have `note` called with every event from now on; with whole objects if need be.
+
+        The API server ends watches whose events are not read quickly enough; they go on.
+        """
         answer = await self.request("GET", path_of(kind, namespace), query={"limit": "1"})
-        query = {"watch": "true", "timeoutSeconds": "86400"}
-        query["resourceVersion"] = answer["metadata"]["resourceVersion"]
-        response = await self._session.get(
-            self._server + path_of(kind, namespace),
-            params=query,
-            headers={"Accept": "application/json" if whole else _METADATA},
-            timeout=aiohttp.ClientTimeout(total=None),
-        )
+        version = answer["metadata"]["resourceVersion"]
+
+        async def connect() -> aiohttp.ClientResponse:
+            return await self._session.get(
+                self._server + path_of(kind, namespace),
+                params={"watch": "true", "timeoutSeconds": "86400", "resourceVersion": version},
+                headers={"Accept": "application/json" if whole else _METADATA},
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+
+        response = await connect()
 
         async def read() -> None:
-            async for line in response.content:
-                at = time.time()
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise BenchError(f"the bench's watch of {kind} failed: {event['object']}")
-                note(Seen(at, event["type"], event["object"]))
+            nonlocal response, version
+            while True:
+                async for line in response.content:
+                    if not line.endswith(b"\n"):
+                        break
+                    at = time.time()
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise BenchError(f"the bench's watch of {kind} failed: {event['object']}")
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    note(Seen(at, event["type"], event["object"]))
+                response.close()
+                response = await connect()
 
         task = asyncio.create_task(read())
         self._tasks.add(task)

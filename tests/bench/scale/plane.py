@@ -209,7 +209,8 @@ class Plane:
 def _fresh_folder(above: Path) -> Path:
     """A new folder, named by the time; only the newest few stay."""
     above.mkdir(parents=True, exist_ok=True)
-    for old in sorted(above.iterdir())[: -_KEPT_LOGS + 1]:
+    folders = sorted(entry for entry in above.iterdir() if entry.is_dir())
+    for old in folders[: -_KEPT_LOGS + 1]:
         shutil.rmtree(old, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=above))
 
