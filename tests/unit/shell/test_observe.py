@@ -97,6 +97,22 @@ async def test_an_end_that_no_pod_tells_of_is_looked_into(
     assert reads(script) == ["pods"]
 
 
+async def test_a_run_does_not_end_before_its_job_is_looked_for(
+    cluster: Cluster, store: Store, script: Script
+) -> None:
+    """It was made by another leader a moment ago: it would run on, and nobody look after it."""
+    cancelled = run()
+    cancelled["spec"]["cancel"] = True
+    store.saw(FLOW_DEPLOYMENTS, deployment())
+    store.saw(FLOW_RUNS, cancelled)
+    made = job(JOB, 2, "etl-1", suspend=False)
+    made["metadata"]["annotations"][ANNOTATION_SNAPSHOT] = "{}"
+    script.answers = [(200, made), (200, {"items": []}), (200, made), (200, run(version=3))]
+    await reconciler(cluster, store)(RUN)
+    assert ("GET", JOB) == (script.seen[0].method, reads(script)[0])
+    assert ("PATCH", JOB) in [(seen.method, seen.path.rsplit("/", 1)[-1]) for seen in script.seen]
+
+
 async def test_a_deployment_that_is_not_known_is_looked_for(
     observer: Observer, store: Store, script: Script
 ) -> None:

@@ -125,9 +125,13 @@ class Observer:
             return None
         return replace(await self._stands_on(raw), held=view.held)
 
-    async def confirm_pods(self, view: RunView) -> RunView:
-        """Read the Pods of a run's Job, for it is to end although none is known."""
-        if view.job is None or view.pods:
+    async def confirm_end(self, view: RunView) -> RunView:
+        """Read what is not known of a run that is to end: its Job, or the Pods of that."""
+        if view.job is None:
+            run = _parse(view.raw)
+            there = run and await self._read(JOBS, run.metadata.namespace, _job_name(run))
+            return await self._stands_on(view.raw) if there else view
+        if view.pods:
             return view
         return replace(view, pods=await self._pods(view.raw, view.job["metadata"]["uid"]))
 
@@ -171,11 +175,10 @@ class Observer:
         One that is on record is looked for; so is one that was seen to tell the run's snapshot,
         and has ended before that was on record: the store keeps no more of such a Job than that.
         """
-        meta, number = run.metadata, current_attempt(run)
-        name = names.job_name(meta.name, meta.uid, number)
+        meta, name = run.metadata, _job_name(run)
         job = self._store.get(JOBS, meta.namespace, name)
         last = last_attempt(run)
-        on_record = last is not None and last.number == number
+        on_record = last is not None and last.number == current_attempt(run)
         untold = job is not None and run.status.resolved_spec is None and not _tells_snapshot(job)
         if untold or (job is None and on_record):
             job = await self._read(JOBS, meta.namespace, name)
@@ -236,6 +239,10 @@ def should_have_a_pod(job: dict[str, Any], now: datetime) -> bool:
         return False
     created = datetime.fromisoformat(job["metadata"]["creationTimestamp"])
     return now - created > POD_IS_LATE
+
+
+def _job_name(run: FlowRun) -> str:
+    return names.job_name(run.metadata.name, run.metadata.uid, current_attempt(run))
 
 
 def _tells_snapshot(job: dict[str, Any]) -> bool:

@@ -154,7 +154,7 @@ class Reconciler:
                 view = confirmed
                 decision = decide_run(view, now, self._settings)
         if decision.ends_run:
-            confirmed = await self._observer.confirm_pods(view)
+            confirmed = await self._observer.confirm_end(view)
             if confirmed is not view:
                 view = confirmed
                 decision = decide_run(view, now, self._settings)
