@@ -109,7 +109,7 @@ async def test_a_run_does_not_end_before_its_job_is_looked_for(
     made["metadata"]["annotations"][ANNOTATION_SNAPSHOT] = "{}"
     script.answers = [(200, made), (200, {"items": []}), (200, made), (200, run(version=3))]
     await reconciler(cluster, store)(RUN)
-    assert ("GET", JOB) == (script.seen[0].method, reads(script)[0])
+    assert (script.seen[0].method, reads(script)[0]) == ("GET", JOB)
     assert ("PATCH", JOB) in [(seen.method, seen.path.rsplit("/", 1)[-1]) for seen in script.seen]
 
 
