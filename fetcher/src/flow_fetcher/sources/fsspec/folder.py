@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -39,7 +38,6 @@ class Folder:
         self._path = path
         self._url = url
         self._fetch = fetch
-        self._lock = threading.Lock()
         self._lines: list[bytes] = []
 
     def run(self) -> str:
@@ -137,9 +135,8 @@ class Folder:
         # A file system without versions is compared by content.
         version = details["version"] or digest()
         line = b"%s\t%s\t%d\n" % (path, version.encode(), details["size"])
-        with self._lock:
-            self._lines.append(line)
-            self._fetch.progress.written(self._fetch.tree.files, self._fetch.tree.size)
+        self._lines.append(line)
+        self._fetch.progress.written(self._fetch.tree.files, self._fetch.tree.size)
 
     def _digest(self, path: bytes) -> str:
         digest = hashlib.sha256()
