@@ -21,7 +21,12 @@ USER_ID = 65532
 
 
 def build_job(
-    run: FlowRun, attempt: int, settings: Settings, *, seconds: int | None = None
+    run: FlowRun,
+    attempt: int,
+    settings: Settings,
+    *,
+    seconds: int | None = None,
+    snapshot: str | None = None,
 ) -> dict[str, Any]:
     """Return the Job of an attempt, from the run's snapshot and the settings alone.
 
@@ -31,6 +36,7 @@ def build_job(
         settings: The administrator's settings.
         seconds: How long the Pod may run. The kubelet sees to it, whether the operator is up or
             not, and keeps the Pod for its story.
+        snapshot: What the Job tells of the run's snapshot, for the status does not have it yet.
 
     Raises:
         ValueError: The run has no readable `status.resolvedSpec`.
@@ -54,7 +60,7 @@ def build_job(
             "name": names.job_name(run.metadata.name, run.metadata.uid, attempt),
             "namespace": run.metadata.namespace,
             "labels": labels,
-            "annotations": annotations,
+            "annotations": {**annotations, **_telling(snapshot)},
             "ownerReferences": [
                 {
                     "apiVersion": API_VERSION,
@@ -89,6 +95,10 @@ def build_job(
             },
         },
     }
+
+
+def _telling(snapshot: str | None) -> dict[str, str]:
+    return {} if snapshot is None else {names.ANNOTATION_SNAPSHOT: snapshot}
 
 
 def _pod(

@@ -80,19 +80,13 @@ def taken_up(run: FlowRun, snapshot: dict[str, Any], since: datetime) -> FlowRun
     return run.model_copy(update={"status": status})
 
 
-def fits_on_job(snapshot: dict[str, Any]) -> bool:
-    """Tell whether a Job can tell the snapshot."""
-    return len(_encode(snapshot).encode()) <= _LONGEST
+def told(snapshot: dict[str, Any]) -> str | None:
+    """Return a snapshot as a Job tells it; None: it is too long for that."""
+    text = json.dumps(snapshot, separators=(",", ":"), ensure_ascii=False)
+    return text if len(text.encode()) <= _LONGEST else None
 
 
-def mark(job: dict[str, Any], snapshot: dict[str, Any]) -> dict[str, Any]:
-    """Return a Job that tells its run's snapshot, for the status does not have it yet."""
-    meta = job["metadata"]
-    annotations = {**meta["annotations"], names.ANNOTATION_SNAPSHOT: _encode(snapshot)}
-    return job | {"metadata": meta | {"annotations": annotations}}
-
-
-def as_marked(run: FlowRun, job: dict[str, Any]) -> FlowRun:
+def as_told(run: FlowRun, job: dict[str, Any]) -> FlowRun:
     """Return the run as it was taken up by that Job, unless its status has that already.
 
     Where the Job does not tell, the snapshot is empty: this attempt can go on, none follows it.
@@ -106,7 +100,3 @@ def as_marked(run: FlowRun, job: dict[str, Any]) -> FlowRun:
         snapshot = None
     since = datetime.fromisoformat(meta["creationTimestamp"])
     return taken_up(run, snapshot if isinstance(snapshot, dict) else {}, since)
-
-
-def _encode(snapshot: dict[str, Any]) -> str:
-    return json.dumps(snapshot, separators=(",", ":"), ensure_ascii=False)

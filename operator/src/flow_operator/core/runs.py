@@ -1,6 +1,6 @@
 """What to do about one FlowRun: take it up, make its next Job, follow that, end it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,7 +33,7 @@ from flow_operator.core.invalid import parameters_problem, problems_of, tick_pro
 from flow_operator.core.job import build_job
 from flow_operator.core.jobstate import JobState, read_job, refused_pod
 from flow_operator.core.podstate import Outcome, Problem
-from flow_operator.core.resolve import as_marked, fits_on_job, mark, resolve_spec, taken_up
+from flow_operator.core.resolve import as_told, resolve_spec, taken_up, told
 from flow_operator.core.runstate import (
     current_attempt,
     is_finished,
@@ -88,7 +88,7 @@ def decide_run(
     if is_finished(run):
         return _tidy_up(run, now)
     if view.job is not None:
-        return _follow(as_marked(run, view.job), view, read_job(view.job, view.pods), now)
+        return _follow(as_told(run, view.job), view, read_job(view.job, view.pods), now)
     if run.spec.cancel:
         when = "between two attempts" if run.status.attempts else "before it ran"
         return runstatus.finish(run, _cancelled(run, when), now)
@@ -150,14 +150,10 @@ def _take_up(
     if problems:
         return runstatus.finish(run, Outcome(Reason.INVALID_SPEC, "; ".join(problems)), now)
     counted = settings.limits_runs or limit_of(deployment) is not None
-    if counted or not fits_on_job(snapshot):
+    text = None if counted else told(snapshot)
+    if text is None:
         return runstatus.take_up(run, snapshot, now, held=_held(run, view))
-    decision = _next_job(taken_up(run, snapshot, now), now, settings, refusal)
-    return replace(decision, actions=tuple(_marked(each, snapshot) for each in decision.actions))
-
-
-def _marked(action: Action, snapshot: dict[str, Any]) -> Action:
-    return CreateJob(mark(action.manifest, snapshot)) if isinstance(action, CreateJob) else action
+    return _next_job(taken_up(run, snapshot, now), now, settings, refusal, text)
 
 
 def _queue(run: FlowRun, view: RunView, now: datetime) -> Decision:
@@ -175,7 +171,13 @@ def _held(run: FlowRun, view: RunView) -> str | None:
     return held_by_deployment(run, view.deployment) or view.held
 
 
-def _next_job(run: FlowRun, now: datetime, settings: Settings, refusal: Refusal | None) -> Decision:
+def _next_job(
+    run: FlowRun,
+    now: datetime,
+    settings: Settings,
+    refusal: Refusal | None,
+    snapshot: str | None = None,
+) -> Decision:
     last = last_attempt(run)
     if last and last.completion_time is None:
         lost = Outcome(
@@ -198,7 +200,7 @@ def _next_job(run: FlowRun, now: datetime, settings: Settings, refusal: Refusal 
             return Decision(requeue_after=(due - now).total_seconds())
     try:
         seconds = attempt_seconds(run, now)
-        job = build_job(run, current_attempt(run), settings, seconds=seconds)
+        job = build_job(run, current_attempt(run), settings, seconds=seconds, snapshot=snapshot)
     except (ValidationError, ValueError) as error:
         problem = f"status.resolvedSpec cannot be read by this release: {error}"
         return runstatus.finish(run, Outcome(Reason.INVALID_SPEC, problem), now)
