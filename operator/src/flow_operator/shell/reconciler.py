@@ -140,7 +140,7 @@ class Reconciler:
             self._room.over(key)
             return None
         leads = self._leads()
-        if leads and self._room.is_limited and may_start(view):
+        if leads and self._settings.limits_runs and may_start(view):
             view = replace(view, held=self._room.ask(view.raw))
         now = self._now()
         decision = decide_run(view, now, self._settings)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from flow_operator.core.names import ANNOTATION_SNAPSHOT
+from flow_operator.core.names import ANNOTATION_PLAN, ANNOTATION_SNAPSHOT
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Resource
 from flow_operator.shell.keys import Concern, keys_of_child, keys_of_deployment, keys_of_run
 
@@ -123,7 +123,7 @@ def _trim_pod(manifest: Manifest) -> dict[str, Any]:
 
 _META = ("name", "namespace", "uid", "generation", "resourceVersion", "creationTimestamp",
          "deletionTimestamp", "labels", "annotations", "ownerReferences")  # fmt: skip
-_FOREIGN = ("kubectl.kubernetes.io/last-applied-configuration", "flow-operator.io/plan")
+_FOREIGN = ("kubectl.kubernetes.io/last-applied-configuration", ANNOTATION_PLAN)
 """Annotations that nothing is decided on, and that are as long as the object."""
 
 

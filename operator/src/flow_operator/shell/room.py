@@ -30,19 +30,15 @@ class Room:
     def __init__(self, store: Store, settings: Settings, wake: Callable[..., None]) -> None:
         self._store = store
         self._wake = wake
-        self._limits = settings.max_active_runs, settings.max_active_runs_per_namespace
+        self._settings = settings
         self._known: dict[Key, str] = {}
         self.forget()
 
     def forget(self) -> None:
         """Start anew from the store: others have let runs go ahead meanwhile."""
-        self._ledger = Ledger(*self._limits) if any(self._limits) else None
+        limits = self._settings.max_active_runs, self._settings.max_active_runs_per_namespace
+        self._ledger = Ledger(*limits) if self._settings.limits_runs else None
         self._loaded = float("-inf")
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether there is anything to ask for."""
-        return self._ledger is not None
 
     def ask(self, raw: dict[str, Any]) -> str | None:
         """Return why a run that could start has to wait, or None once it has room."""
