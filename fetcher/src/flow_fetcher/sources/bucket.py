@@ -108,9 +108,9 @@ class BucketSource(Record, ABC):
             AuthenticationFailedError: A credential or certificate has the wrong form.
         """
         authority = credentials.get("ca.crt")
-        # One thread moves bytes as fast as any network here; several would wake one another, and
-        # take memory by the number of the node's cores.
-        os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
+        # Two threads move bytes as fast as any network here; by default it were as many as the
+        # node has cores, each with memory of its own.
+        os.environ.setdefault("TOKIO_WORKER_THREADS", "2")
         endpoint = options["config"].get("endpoint") or self.endpoint
         client = client_options(authority, allow_http=endpoint.startswith("http://"))
         try:

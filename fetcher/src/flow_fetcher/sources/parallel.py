@@ -14,6 +14,9 @@ from flow_fetcher.tree import FileSink
 
 _WAITING = 1000
 """How many tasks wait at most: a page of a listing, so that the next one is asked for meanwhile."""
+_REFILL = _WAITING // 2
+"""So many are left when who hands them over goes on: one at a time would be a switch of threads for
+each."""
 
 
 class Pace:
@@ -21,34 +24,50 @@ class Pace:
 
     The quickest answer tells how far the server is. A busy server's are slow, too, but ask for
     fewer requests and not for more; so are the first, for which connections have to be made. A
-    server that has too much to do, and says so, is asked half as much.
+    server that has too much to do, and says so, is asked half as much. Where it is this process
+    that has too much to do, fewer threads do it sooner, for they hand one another Python's lock.
 
     Attributes:
         count: At the moment.
     """
 
-    fewest, most = 16, 128
+    few, usual, most = 6, 16, 128
     a_second = 4000
     """Answers that one core deals with."""
+    every = 32
+    """So many answers are looked at together."""
+    busy, idle = 1.0, 0.7
+    """Cores that this process takes when it has too much to do, and when it no longer has."""
     patience = 20.0
     """For so many seconds a server may refuse everything."""
 
     def __init__(self) -> None:
-        self.count = self.fewest
+        self.count = self._fewest = self.usual
         self._most = self.most
         self._answers = 0
         self._quickest = float("inf")
-        self._last = self._slowed = time.monotonic()
+        self._last = self._slowed = self._looked = time.monotonic()
+        self._spent = time.process_time()
 
     def answered(self, begun: float) -> int:
         """Learn of an answer to a request that was begun then; the count."""
         self._last = time.monotonic()
         self._answers += 1
         self._quickest = min(self._quickest, self._last - begun)
-        if self._answers > 2 * self.fewest:
-            wanted = max(self.fewest, round(self._quickest * self.a_second))
-            self.count = min(wanted, self._most)
+        if self._answers % self.every == 0:
+            self._look()
         return self.count
+
+    def _look(self) -> None:
+        spent, now = time.process_time(), self._last
+        cores = (spent - self._spent) / max(now - self._looked, 1e-6)
+        self._spent, self._looked = spent, now
+        if cores >= self.busy:
+            self._fewest = self.few
+        elif cores < self.idle:
+            self._fewest = self.usual
+        wanted = max(self._fewest, round(self._quickest * self.a_second))
+        self.count = min(wanted, self._most)
 
     def refused(self, begun: float) -> int:
         """Learn that the server is too busy for a request that was begun then; the new count, 0
@@ -85,6 +104,7 @@ class Workers:
         self._threads: list[threading.Thread] = []
         self._running = 0
         self._idle = 0
+        self._full = False
         self._closed = False
         self._error: BaseException | None = None
 
@@ -128,12 +148,14 @@ class Workers:
         """
         with self._lock:
             while len(self._tasks) >= _WAITING and self._error is None:
+                self._full = True
                 self._room.wait()
             if self._error is not None:
                 raise self._error
             self._tasks.append(task)
             self._start_thread()
-            self._wanted.notify()
+            if self._idle:
+                self._wanted.notify()
 
     def _start_thread(self) -> None:
         """Start one more if there is work for it; the caller holds the lock."""
@@ -150,33 +172,56 @@ class Workers:
             self._threads.append(thread)
 
     def _work(self) -> None:
-        while True:
-            with self._lock:
-                if self._running > self.count:
-                    self._running -= 1
-                    return
-                self._idle += 1
-                while not self._tasks and not self._closed:
-                    self._wanted.wait()
-                self._idle -= 1
-                if not self._tasks or self._error is not None:
-                    self._running -= 1
-                    return
+        # Tasks are taken without the lock: it is for what changes.
+        while self._running == self.count or self._goes_on():
+            try:
                 task = self._tasks.popleft()
-                self._start_thread()  # there may be more by now
-                self._room.notify()
+            except IndexError:
+                if self._wait():
+                    continue
+                return
+            if self._full and len(self._tasks) <= _REFILL:
+                with self._lock:
+                    self._make_room()
             try:
                 task()
             except Postponed:
                 with self._lock:
-                    self._tasks.appendleft(task)
-                    self._wanted.notify()
+                    if self._error is None:
+                        self._tasks.appendleft(task)
+                        self._wanted.notify()
             except BaseException as error:
                 with self._lock:
                     self._error = self._error or error
                     self._tasks.clear()
-                    self._room.notify_all()
-                return
+                    self._make_room()
+
+    def _goes_on(self) -> bool:
+        """Whether this thread is not one too many; starts another where there may be more."""
+        with self._lock:
+            if self._running > self.count:
+                self._running -= 1
+                return False
+            self._start_thread()
+            return True
+
+    def _wait(self) -> bool:
+        """Wait for a task; False: there will be none."""
+        with self._lock:
+            self._make_room()
+            self._idle += 1
+            while not self._tasks and not self._closed:
+                self._wanted.wait()
+            self._idle -= 1
+            if self._tasks:
+                return True
+            self._running -= 1
+            return False
+
+    def _make_room(self) -> None:
+        """Let those that hand over go on; the caller holds the lock."""
+        self._full = False
+        self._room.notify_all()
 
 
 _Result = TypeVar("_Result")
