@@ -163,7 +163,7 @@ def due_ticks(clock: Clock, deployment: FlowDeployment, now: datetime) -> Due:
     if clock.suspended:
         return Due()
     spec, settled = deployment.spec, clock.settled(now)
-    first = _first_tick(clock)
+    first = next_tick(clock.timetable, clock.handled)
     if first is None or first > now:
         return Due(upcoming=(first, clock.start_of(first)) if first else None)
     limit = spec.starting_deadline_seconds
@@ -185,23 +185,11 @@ def due_ticks(clock: Clock, deployment: FlowDeployment, now: datetime) -> Due:
     handled = found[-1] if found else None
     passed = handled or since
     missed = first if first <= passed and first not in ticks[:1] else None
-    ahead = next_tick(clock.timetable, max(passed, settled) if not more else passed)
+    ahead = next_tick(clock.timetable, passed)
+    if ahead and ahead <= settled and not more:
+        ahead = next_tick(clock.timetable, settled)
     upcoming = (ahead, clock.start_of(ahead)) if ahead else None
     return Due(ticks, handled or (since if missed else None), missed, more, upcoming)
-
-
-def _first_tick(clock: Clock) -> datetime | None:
-    """Return the first tick that is not dealt with; asked at every look, found out once."""
-    known = (definition_of(clock.schedule), clock.handled)
-    if known not in _FIRST_TICKS:
-        if len(_FIRST_TICKS) >= _MAX_FIRST_TICKS:
-            _FIRST_TICKS.clear()
-        _FIRST_TICKS[known] = next_tick(clock.timetable, clock.handled)
-    return _FIRST_TICKS[known]
-
-
-_FIRST_TICKS: dict[tuple[str, datetime], datetime | None] = {}
-_MAX_FIRST_TICKS = 50_000
 
 
 def _started(clock: Clock, since: datetime, now: datetime) -> list[datetime]:
@@ -209,6 +197,8 @@ def _started(clock: Clock, since: datetime, now: datetime) -> list[datetime]:
 
     A tick is never overtaken by the next one, whatever their jitter.
     """
+    if since >= now:
+        return []
     limit = MAX_TICKS_PER_PASS + 1
     found: list[datetime] = []
     for tick in islice(clock.timetable.after(since), _most(clock, limit)):

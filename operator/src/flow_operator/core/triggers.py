@@ -50,12 +50,10 @@ def runs_on_spec_change(deployment: FlowDeployment) -> bool:
 
 def spec_change(deployment: FlowDeployment) -> SpecChange | None:
     """Return the spec change that is due, if one is."""
+    if deployment.spec.suspend or not runs_on_spec_change(deployment):
+        return None
     last, current = deployment.status.last_trigger, spec_hash(deployment.spec)
-    if (
-        deployment.spec.suspend
-        or not runs_on_spec_change(deployment)
-        or (last and last.spec_hash == current)
-    ):
+    if last and last.spec_hash == current:
         return None
     return SpecChange(LastTrigger(spec_hash=current, sequence=(last.sequence if last else 0) + 1))
 

@@ -18,7 +18,7 @@ TEN_YEARS = datetime(2021, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
 
 
 def ticks(expression: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
-    found = Cron(expression, find_zone(zone)).after(start)
+    found = Cron.parse(expression, find_zone(zone)).after(start)
     return list(takewhile(lambda tick: tick <= end, found))
 
 
@@ -99,7 +99,7 @@ def test_any_expression_agrees_with_another_implementation(
     expression = f"{minute} {hour} {day} {month} {weekday}"
     start = start.replace(microsecond=0)
     try:
-        mine = Cron(expression, UTC)
+        mine = Cron.parse(expression, UTC)
     except ValueError:
         return  # such as the 31st of February alone
     found = mine.after(start.replace(tzinfo=UTC))
@@ -141,7 +141,7 @@ DST = [
 def test_clocks_that_change(expression: str, zone: str, start: str, wanted: list[str]) -> None:
     """Skipped times tick right after the gap, repeated ones once; elapsed time goes on."""
     begin = datetime.fromisoformat(f"{start}+00:00")
-    found = Cron(expression, find_zone(zone)).after(begin)
+    found = Cron.parse(expression, find_zone(zone)).after(begin)
     got = [next(found).strftime("%m-%dT%H:%M") for _ in wanted]
     assert got == wanted
 
@@ -157,7 +157,7 @@ def test_ticks_do_not_depend_on_when_they_are_asked_for(
     expression: str, zone: str, day: str, seconds: int
 ) -> None:
     """Asked later, a timetable has the same ticks, less those that are past."""
-    cron = Cron(expression, find_zone(zone))
+    cron = Cron.parse(expression, find_zone(zone))
     begin = datetime.fromisoformat(f"{day}T00:00:00+00:00") - timedelta(days=1)
     end = begin + timedelta(days=4)
     everything = list(takewhile(lambda tick: tick <= end, cron.after(begin)))
@@ -175,7 +175,7 @@ def test_ticks_do_not_depend_on_when_they_are_asked_for(
 def test_no_expression(expression: str) -> None:
     """What is none is refused."""
     with pytest.raises(ValueError, match=r"."):
-        Cron(expression, UTC)
+        Cron.parse(expression, UTC)
 
 
 @pytest.mark.parametrize(

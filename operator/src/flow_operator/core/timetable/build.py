@@ -46,7 +46,7 @@ def _build(
         ) from error
     if cron is not None:
         try:
-            return Cron(cron, zone)
+            return Cron.parse(cron, zone)
         except ValueError as error:
             raise TimetableError(
                 f"cron: {cron!r} cannot be followed: {error}. Write minute, hour, day of month, "

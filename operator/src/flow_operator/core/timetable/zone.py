@@ -10,7 +10,7 @@ _NO_ZONES = frozenset({"localtime", "posixrules", "Factory", "Local"})
 
 
 class Timetable(Protocol):
-    """The ticks of a schedule."""
+    """The ticks of a schedule. Those of equal definitions are equal."""
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the ticks later than a moment, in UTC, each later than the one before.
@@ -19,6 +19,8 @@ class Timetable(Protocol):
         none for so long that there is no point in waiting.
         """
         ...
+
+    def __hash__(self) -> int: ...
 
 
 def find_zone(name: str | None) -> tzinfo:
