@@ -80,7 +80,7 @@ async def _create(
     """Create an object. One of that name that has the same controller counts as created."""
     name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
     try:
-        store.wrote(resource, await cluster.create(resource, manifest))
+        await store.write(resource, cluster.create(resource, manifest))
     except AlreadyExistsError:
         there = await cluster.find(resource, namespace, name)
         if there is None:
@@ -108,13 +108,13 @@ async def _write(
     match action:
         case WriteStatus(status):
             try:
-                store.wrote(resource, await cluster.replace_status(resource, read, status))
+                await store.write(resource, cluster.replace_status(resource, read, status))
             except NotFoundError as error:
                 raise ConflictError(str(error)) from error
         case SuspendJob(name, uid):
             try:
                 stop = {"spec": {"suspend": True}}
-                store.wrote(JOBS, await cluster.patch(JOBS, namespace, name, uid, stop))
+                await store.write(JOBS, cluster.patch(JOBS, namespace, name, uid, stop))
             except (NotFoundError, ConflictError):
                 logger.debug("Job %s/%s is gone already", namespace, name)
         case CancelRun(name, uid, newer):
@@ -123,7 +123,7 @@ async def _write(
                 "spec": {"cancel": True},
             }
             try:
-                store.wrote(FLOW_RUNS, await cluster.patch(FLOW_RUNS, namespace, name, uid, change))
+                await store.write(FLOW_RUNS, cluster.patch(FLOW_RUNS, namespace, name, uid, change))
             except (NotFoundError, ConflictError):
                 logger.debug("FlowRun %s/%s is gone already", namespace, name)
         case DeleteRun(name, uid):

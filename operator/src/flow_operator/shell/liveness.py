@@ -11,6 +11,8 @@ from typing import Any
 
 import aiohttp
 
+from flow_operator.shell.echoes import Echoes
+
 SILENCE_SECONDS = 200.0
 """After how much silence a watch counts as dead: nearly three times what is usual."""
 
@@ -53,23 +55,23 @@ class Liveness:
 
     def response_class(
         self,
-        is_news: Callable[[bytes], bool] = bool,
+        echoes: Echoes | None = None,
         only_news: Callable[[Any], Any] = lambda listed: listed,
     ) -> type[aiohttp.ClientResponse]:
         """Return a class of responses that report the signs of life of watches.
 
         Args:
-            is_news: Whether to pass on a line of a watch.
+            echoes: What need not be passed on of a watch.
             only_news: Takes out of a list what need not be passed on.
         """
-        note = self.note
+        note, known = self.note, echoes or Echoes()
 
         class WatchResponse(aiohttp.ClientResponse):
             async def start(self, connection: Any) -> aiohttp.ClientResponse:
                 await super().start(connection)
                 if self.status == 200 and self.url.query.get("watch") == "true":
                     note(self.url.path)
-                    self.content = _Heard(self.content, self.url.path, note, is_news)  # type: ignore[assignment]
+                    self.content = _Heard(self.content, self.url.path, note, known)  # type: ignore[assignment]
                 return self
 
             async def json(self, **options: Any) -> Any:
@@ -86,12 +88,12 @@ class _Heard:
         stream: aiohttp.StreamReader,
         path: str,
         note: Callable[[str], None],
-        is_news: Callable[[bytes], bool],
+        echoes: Echoes,
     ) -> None:
         self._stream = stream
         self._path = path
         self._note = note
-        self._is_news = is_news
+        self._echoes = echoes
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -105,6 +107,9 @@ class _Heard:
                 continue
             *lines, rest = b"".join((*begun, chunk)).split(b"\n")
             begun = [rest]
-            if news := [line for line in lines if self._is_news(line)]:
+            if news := [line for line in lines if self._echoes.is_news(line)]:
+                await self._echoes.answers(self._path.rpartition("/")[2])
+                news = [line for line in news if self._echoes.is_news(line)]
+            if news:
                 yield b"\n".join((*news, b""))
         yield b"".join(begun)

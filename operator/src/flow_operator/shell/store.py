@@ -6,7 +6,7 @@ than what this process wrote itself.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, WATCHED, Resource
@@ -74,6 +74,11 @@ class Store:
     def saw(self, resource: Resource, manifest: Manifest) -> None:
         """Take note of an object that was read."""
         self.take(*record_of(resource, manifest))
+
+    async def write(self, resource: Resource, answer: Awaitable[Manifest]) -> None:
+        """Wait for the answer to a write, and take note of it."""
+        with self.echoes.writing(resource.plural):
+            self.wrote(resource, await answer)
 
     def wrote(self, resource: Resource, manifest: Manifest) -> None:
         """Take note of an object as the API server answered a write with it."""

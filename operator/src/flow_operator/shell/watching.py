@@ -70,7 +70,7 @@ async def watch(
             with contextlib.suppress(RuntimeError):  # the process is ending
                 loop.call_soon_threadsafe(take)
 
-    responses = liveness.response_class(store.echoes.is_news, store.only_news)
+    responses = liveness.response_class(store.echoes, store.only_news)
     watcher = _Watcher(connection, namespaces, show, responses)
 
     def work() -> None:
