@@ -33,6 +33,7 @@ class OwnCluster:
         with lock("cluster"):
             if self.healthy():
                 return
+            self.check_subnet()
             require(CLUSTER_PROGRAMS)
             tool("kubectl")
             with step("start the cluster"):
@@ -62,6 +63,19 @@ class OwnCluster:
             and (probe := Probe(self.settings)).api_ready()
             and probe.node_ready()
         )
+
+    def check_subnet(self) -> None:
+        """Make sure that what runs, if something does, has the addresses of these settings.
+
+        Raises:
+            ClusterError: It was started with another subnet.
+        """
+        there = self.kubeconfig.exists() and self.node.init()
+        if there and self.settings.node_ip not in self.kubeconfig.read_text():
+            raise ClusterError(
+                f"the cluster that runs is not in {self.settings.subnet}.0.0/16: take the "
+                "FLOW_TEST_SUBNET that it was started with, or stop it with `make cluster-down`"
+            )
 
     def status(self) -> dict[str, str]:
         """Component → `running` or `stopped`, and whether the node is ready."""
