@@ -52,10 +52,10 @@ class Pace:
     def answered(self, begun: float) -> int:
         """Learn of an answer to a request that was begun then; the count."""
         self._last = time.monotonic()
-        self._answers += 1
         self._quickest = min(self._quickest, self._last - begun)
-        if self._answers % self.every == 0:
+        if self._answers and self._answers % self.every == 0:
             self._look()
+        self._answers += 1
         return self.count
 
     def _look(self) -> None:
