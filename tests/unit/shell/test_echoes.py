@@ -12,7 +12,7 @@ from aiohttp import web
 from flow_operator.shell import echoes as module
 from flow_operator.shell.echoes import Echoes
 from flow_operator.shell.liveness import Liveness
-from tests.unit.shell.test_health import serve
+from tests.unit.shell.conftest import serve
 
 PATH = "/apis/flow-operator.io/v1alpha1/flowruns"
 

@@ -9,7 +9,7 @@ import contextlib
 import re
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 
 _PATIENCE = 0.25
@@ -54,11 +54,18 @@ class Echoes:
         found = _VERSION.search(line)
         return found is None or int(found[1]) not in self._expected
 
-    async def answers(self, plural: str) -> None:
-        """Wait for the writes of that kind that are under way; may be called in any thread.
+    async def news(self, plural: str, lines: Iterable[bytes]) -> list[bytes]:
+        """Return the lines of a watch of that kind that are news; may be asked in any thread.
 
         Half of the echoes are here before the answers to their writes, and must not count as news.
         """
+        found = [line for line in lines if self.is_news(line)]
+        if found:
+            await self.answers(plural)
+        return [line for line in found if self.is_news(line)]
+
+    async def answers(self, plural: str) -> None:
+        """Wait for the writes of that kind that are under way; may be called in any thread."""
         under_way = self._under_way.get(plural, set())
         mine, end = under_way.copy(), time.monotonic() + _PATIENCE
         while not mine.isdisjoint(under_way) and time.monotonic() < end:  # noqa: ASYNC110  threads

@@ -107,9 +107,6 @@ class _Heard:
                 continue
             *lines, rest = b"".join((*begun, chunk)).split(b"\n")
             begun = [rest]
-            if news := [line for line in lines if self._echoes.is_news(line)]:
-                await self._echoes.answers(self._path.rpartition("/")[2])
-                news = [line for line in news if self._echoes.is_news(line)]
-            if news:
+            if news := await self._echoes.news(self._path.rpartition("/")[2], lines):
                 yield b"\n".join((*news, b""))
         yield b"".join(begun)
