@@ -124,7 +124,6 @@ class TreeWriter:
         with self.open(source) as original, self.create(path, executable=executable) as duplicate:
             while piece := os.read(original.fileno(), _COPY):
                 duplicate.write(piece)
-        self._progress(self.files, self.size)
 
     def replace(self, path: bytes, staged: Path) -> None:
         """Put a complete file of the same volume in the place of one that this writer wrote.
@@ -235,6 +234,7 @@ class TreeWriter:
     def _count_bytes(self, size: int) -> None:
         with self._lock:
             self._count(size)
+        self._progress(self.files, self.size)
 
     def _count(self, size: int) -> None:
         """Count bytes; the caller holds the lock."""

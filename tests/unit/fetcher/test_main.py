@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,26 @@ def test_unwritable_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     arguments = ["--plan", str(tmp_path / "plan.json"), "--volume", str(tmp_path / "flow")]
     log = str(tmp_path / "termination-log")
     assert main_module.main(["fetch", *arguments, "--termination-log", log]) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "policy"),
+    [
+        ("pass", os.SCHED_BATCH),
+        ("os.sched_setscheduler = lambda *_: os.open('/nowhere', 0)", os.SCHED_OTHER),
+        ("del os.sched_setscheduler", os.SCHED_OTHER),
+    ],
+)
+def test_scheduling(before: str, policy: int) -> None:
+    """The process yields willingly where it may, and works where it may not."""
+    program = f"""
+import os
+import flow_fetcher.__main__ as program
+{before}
+program.main = lambda: os.sched_getscheduler(0)
+program.run()
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == policy
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,16 +62,9 @@ def test_fewer_threads_than_before() -> None:
     assert sorted(done) == list(range(100))
 
 
-@pytest.fixture
-def idle(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The processor has nothing to do."""
-    monkeypatch.setattr("time.process_time", lambda: 0.0)
-
-
 @pytest.mark.parametrize(
     ("seconds", "count"), [(0.0005, 16), (0.004, 16), (0.01, 40), (0.02, 80), (0.1, 128)]
 )
-@pytest.mark.usefixtures("idle")
 def test_pace_grows_with_the_way(seconds: float, count: int) -> None:
     """What is under way fills the time that an answer takes, within bounds."""
     pace = Pace()
@@ -80,35 +73,6 @@ def test_pace_grows_with_the_way(seconds: float, count: int) -> None:
     assert pace.count == count
 
 
-def test_pace_of_a_busy_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads that have no time to wait are fewer, until they have it again."""
-    clock = {"cpu": 0.0, "wall": 0.0}
-    monkeypatch.setattr("time.process_time", lambda: clock["cpu"])
-    monkeypatch.setattr("time.monotonic", lambda: clock["wall"])
-    pace = Pace()
-    pace.answered(-0.0005)
-
-    def count(cores: float) -> int:
-        for _ in range(Pace.every):
-            clock["wall"] += 0.001
-            clock["cpu"] += 0.001 * cores
-            pace.answered(clock["wall"] - 0.0005)
-        return pace.count
-
-    cores = [0.9, 1.1, 0.9, 0.6, 0.9, 2.0]
-    assert [count(each) for each in cores] == [16, 6, 6, 16, 16, 6]
-
-
-def test_pace_of_a_distant_server_is_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A processor that is busy does not take requests from a long way."""
-    monkeypatch.setattr("time.process_time", time.monotonic)
-    pace = Pace()
-    for _ in range(100):
-        pace.answered(time.monotonic() - 0.02)
-    assert pace.count == 80
-
-
-@pytest.mark.usefixtures("idle")
 def test_pace_of_a_busy_server() -> None:
     """Slow answers of a server that can be quick ask for no more requests, nor do the first."""
     pace = Pace()
@@ -116,7 +80,6 @@ def test_pace_of_a_busy_server() -> None:
     assert {pace.answered(time.monotonic() - seconds) for seconds in took} == {16}
 
 
-@pytest.mark.usefixtures("idle")
 def test_pace_of_a_server_that_refuses() -> None:
     """Requests that were under way together halve the count once; later ones do it again."""
     pace = Pace()

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flow_fetcher.errors import FetchError, PathNotFoundError, SourceRejectedError
 from flow_fetcher.names import shown
-from flow_fetcher.record import Record
 from flow_fetcher.sources import Fetch
 from flow_fetcher.sources.parallel import Pace, Postponed, Ranged, Workers
 from flow_fetcher.sources.store_errors import changed, is_busy
@@ -32,7 +32,7 @@ _LARGE = 4 * _RANGE
 """Objects of this size come in parallel ranges."""
 
 
-class Object(Record):
+class Object(NamedTuple):
     """One listed object, by its key as a whole and below the prefix."""
 
     key: str
@@ -117,7 +117,7 @@ class Download:
 
     def _submit(self, each: Object) -> None:
         if each.size < _LARGE:
-            self._workers.submit(lambda: self._take(each))
+            self._workers.submit(partial(self._take, each))
             return
         ranged = Ranged(self._fetch.tree.create(each.path), -(-each.size // _RANGE))
         for start in range(0, each.size, _RANGE):
@@ -131,7 +131,7 @@ class Download:
                 self._stream(each)
         elif (answer := self._get(each, None)) is not None:
             try:
-                data = bytes(answer.bytes())
+                data = answer.bytes()
             except Exception as error:
                 raise self._explain(error, self._reading(each)) from error
             self._fetch.tree.write(each.path, data)
@@ -214,7 +214,6 @@ class Download:
             raise _wrong_size(self._url, each)
         line = b"%s\t%s\t%d\n" % (each.path, each.etag.strip('"').encode(), size)
         self._lines.append(line)
-        self._fetch.progress.written(self._fetch.tree.files, self._fetch.tree.size)
 
 
 def _object(key: str, path: str, meta: Any) -> Object:

@@ -24,50 +24,34 @@ class Pace:
 
     The quickest answer tells how far the server is. A busy server's are slow, too, but ask for
     fewer requests and not for more; so are the first, for which connections have to be made. A
-    server that has too much to do, and says so, is asked half as much. Where it is this process
-    that has too much to do, fewer threads do it sooner, for they hand one another Python's lock.
+    server that has too much to do, and says so, is asked half as much.
 
     Attributes:
         count: At the moment.
     """
 
-    few, usual, most = 6, 16, 128
+    fewest, most = 16, 128
     a_second = 4000
     """Answers that one core deals with."""
-    every = 32
-    """So many answers are looked at together."""
-    busy, idle = 1.0, 0.7
-    """Cores that this process takes when it has too much to do, and when it no longer has."""
     patience = 20.0
     """For so many seconds a server may refuse everything."""
 
     def __init__(self) -> None:
-        self.count = self._fewest = self.usual
+        self.count = self.fewest
         self._most = self.most
         self._answers = 0
         self._quickest = float("inf")
-        self._last = self._slowed = self._looked = time.monotonic()
-        self._spent = time.process_time()
+        self._last = self._slowed = time.monotonic()
 
     def answered(self, begun: float) -> int:
         """Learn of an answer to a request that was begun then; the count."""
         self._last = time.monotonic()
         self._quickest = min(self._quickest, self._last - begun)
-        if self._answers and self._answers % self.every == 0:
-            self._look()
         self._answers += 1
+        if self._answers > 2 * self.fewest:
+            wanted = max(self.fewest, round(self._quickest * self.a_second))
+            self.count = min(wanted, self._most)
         return self.count
-
-    def _look(self) -> None:
-        spent, now = time.process_time(), self._last
-        cores = (spent - self._spent) / max(now - self._looked, 1e-6)
-        self._spent, self._looked = spent, now
-        if cores >= self.busy:
-            self._fewest = self.few
-        elif cores < self.idle:
-            self._fewest = self.usual
-        wanted = max(self._fewest, round(self._quickest * self.a_second))
-        self.count = min(wanted, self._most)
 
     def refused(self, begun: float) -> int:
         """Learn that the server is too busy for a request that was begun then; the new count, 0
