@@ -27,6 +27,7 @@ _REVISION = re.compile(r"sha256:[0-9a-f]{64}")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".zip")
 """What the key of an archive ends in."""
 _MOST_STRIPPED = 32
+_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 
 class Content(Record):
@@ -111,6 +112,7 @@ class BucketSource(Record, ABC):
         # Two threads move bytes as fast as any network here; by default it were as many as the
         # node has cores, each with memory of its own.
         os.environ.setdefault("TOKIO_WORKER_THREADS", "2")
+        _read_authorities_once()
         endpoint = options["config"].get("endpoint") or self.endpoint
         client = client_options(authority, allow_http=endpoint.startswith("http://"))
         try:
@@ -188,6 +190,16 @@ def read_endpoint(plan: Plan, *, with_path: bool = False) -> str:
     if parts.scheme == "http" and plan.secret_name is not None and not fields.flag("insecure"):
         raise invalid(name, "sends credentials over plain HTTP: use https:// or insecure: true")
     return text
+
+
+def _read_authorities_once() -> None:
+    """Spare obstore 10 ms of every fetch: Debian has each authority in a bundle, and in a file.
+
+    Both are read by default; what the environment names is read instead.
+    """
+    named = "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ
+    if not named and os.path.isfile(_AUTHORITIES):
+        os.environ.update(SSL_CERT_FILE=_AUTHORITIES, SSL_CERT_DIR="/nonexistent")
 
 
 def client_options(authority: str | None, *, allow_http: bool) -> ClientConfig:
