@@ -26,6 +26,23 @@ def tree(tmp_path: Path) -> Iterator[TreeWriter]:
     os.umask(before)
 
 
+def test_progress(tmp_path: Path) -> None:
+    """Each piece of a large file is told, and small files now and then."""
+    told: list[tuple[int, int]] = []
+
+    def progress(files: int, size: int) -> None:
+        told.append((files, size))
+
+    with TreeWriter(tmp_path / "src", progress=progress) as tree:
+        with tree.create(b"large") as sink:
+            sink.write(b"one")
+            sink.write_at(b"four", 3)
+        assert told == [(1, 3), (1, 7)]
+        for number in range(100):
+            tree.write(b"small%d" % number, b"1")
+    assert told[2:] == [(32, 38), (64, 70), (96, 102)]
+
+
 def test_files_and_modes(tree: TreeWriter) -> None:
     """Files are 0644 or 0755, directories 0755, whatever is in them."""
     tree.write(b"a/b/plain", b"1")
