@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -180,13 +178,8 @@ def test_termination(fetcher: Fetcher, server: GitServer, repository: Repository
     with Meddler(server.url, meddle) as meddler:
         process = fetcher.start(source(meddler, commit=repository.git("rev-parse", "main")))
         assert reached.wait(10)
-        time.sleep(0.3)
-        start = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=10)
-    assert time.monotonic() - start < 1
-    result = fetcher.result(process.returncode, log)
+        result = fetcher.terminate(process)
     assert (result.code, result.reason) == (143, "FetchFailed")
     assert "terminated" in result.message["message"]
     assert list(result.volume.iterdir()) == []
-    assert "Traceback" not in log
+    assert "Traceback" not in result.log
