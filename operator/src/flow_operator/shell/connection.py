@@ -15,6 +15,9 @@ from kubernetes.aio.client.configuration import Configuration
 config: Any = kubernetes_config  # its functions have no types
 
 _REFRESH_SECONDS = 60
+_KEPT_SECONDS = 75
+"""For how long an idle connection is kept: from one full minute, when schedules are due, to the
+next. The API server itself closes it after 90 s."""
 
 
 class NoServerError(Exception):
@@ -72,7 +75,7 @@ class Connection:
     ) -> aiohttp.ClientSession:
         """Return a new session, for the running event loop. Who asked for it closes it."""
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl, keepalive_timeout=30),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl, keepalive_timeout=_KEPT_SECONDS),
             headers={"User-Agent": user_agent()},
             middlewares=(self._authenticate,),
             proxy=self._configuration.proxy or None,
