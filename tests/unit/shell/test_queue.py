@@ -153,6 +153,37 @@ async def test_what_may_wait_keeps_its_hour() -> None:
     assert seen == ["first", "tick", "urgent"]
 
 
+async def test_few_workers_work_on_what_may_wait() -> None:
+    """The others are free for what may not, and all of it is worked on in the end."""
+    free, seen = asyncio.Event(), list[str]()
+    now = most = 0
+
+    async def handle(key: str) -> None:
+        nonlocal now, most
+        if key == "urgent":
+            seen.append(key)
+            return
+        now += 1
+        most = max(most, now)
+        await free.wait()
+        await asyncio.sleep(0)
+        now -= 1
+        seen.append(key)
+
+    async with working(handle, workers=8) as queue:
+        for number in range(30):
+            queue.add(f"record {number}", LATER)
+        await until(lambda: now > 0)
+        await asyncio.sleep(0.01)
+        queue.add("record 20")  # others go first no longer: its place among them is void
+        queue.add("urgent")
+        await until(lambda: seen == ["urgent"])
+        free.set()
+        await until(lambda: len(seen) == 31)
+    assert most == 5  # four that may wait, and record 20
+    assert sorted(seen) == sorted(["urgent", *(f"record {number}" for number in range(30))])
+
+
 async def test_nothing_is_put_off_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many keys there are that are more urgent."""
     monkeypatch.setattr("flow_operator.shell.queue.PATIENCE", 0.05)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from itertools import count
@@ -43,11 +44,14 @@ class WorkQueue(Generic[K]):
         - With several times to look again, the earliest counts; once the handler has started,
           earlier wishes are done with, for it looks at everything and says when to look again.
         - When the handler fails, it is called again after a while, longer each time.
-        - Before a key that was added as `LATER` others go, for as long as `PATIENCE`.
+        - Before a key that was added as `LATER` others go, for as long as `PATIENCE`. Of such keys
+          only a few are worked on at the same time: whoever acts on what was made meanwhile, as the
+          Job controller does, asks the same API server.
 
     Args:
         handle: Works on a key; returns in how many seconds to look again, or None.
         workers: How many keys are worked on at the same time.
+        later_workers: How many of them may be such that were added as `LATER`.
         backoff: How long to wait after errors.
         expected: Errors that are logged without a traceback.
     """
@@ -57,18 +61,22 @@ class WorkQueue(Generic[K]):
         handle: Callable[[K], Awaitable[float | None]],
         *,
         workers: int = 32,
+        later_workers: int = 4,
         backoff: Backoff | None = None,
         expected: tuple[type[Exception], ...] = (),
     ) -> None:
         self._handle = handle
         self._workers = workers
+        self._later_workers = later_workers
         self._backoff = backoff or Backoff()
         self._expected = expected
         self._ready: asyncio.PriorityQueue[tuple[bool, int, K]] = asyncio.PriorityQueue()
-        self._waiting: dict[K, int] = {}  # the keys in _ready, by their valid ticket
+        self._parked: deque[tuple[bool, int, K]] = deque()  # taken from _ready too early
+        self._waiting: dict[K, int] = {}  # the keys in both, by their valid ticket
         self._last: set[K] = set()  # those of them that let others go first
         self._tickets = count()
         self._running: dict[K, float] = {}  # since when
+        self._running_later = 0
         self._again: dict[K, bool] = {}  # added while running; whether others go first
         self._postponed: dict[K, float] = {}  # since when
         self._timers: dict[K, asyncio.TimerHandle] = {}
@@ -128,6 +136,7 @@ class WorkQueue(Generic[K]):
         self._again.clear()
         self._waiting.clear()
         self._last.clear()
+        self._parked.clear()
         self._postponed.clear()
         while not self._ready.empty():
             self._ready.get_nowait()
@@ -148,12 +157,17 @@ class WorkQueue(Generic[K]):
 
     async def _work(self) -> None:
         while True:
-            _, ticket, key = await self._ready.get()
+            later, ticket, key = entry = await self._ready.get()
             if self._waiting.get(key) != ticket:
+                self._unpark()
+                continue
+            if later and self._running_later == self._later_workers:
+                self._parked.append(entry)
                 continue
             del self._waiting[key]
             self._last.discard(key)
             self._running[key] = asyncio.get_running_loop().time()
+            self._running_later += later
             self._at_rest.clear()
             self._drop_timer(key)  # what it was set for is looked at now
             try:
@@ -166,6 +180,8 @@ class WorkQueue(Generic[K]):
                 failed = False
             finally:
                 del self._running[key]
+                self._running_later -= later
+                self._unpark()
                 if not self._running:
                     self._at_rest.set()
             last = self._again.pop(key, None)
@@ -175,6 +191,11 @@ class WorkQueue(Generic[K]):
                 self.add(key, LATER if last else 0.0)
             if after is not None:
                 self.add(key, after)
+
+    def _unpark(self) -> None:
+        """Give the next key that was taken too early another chance, once there is room for it."""
+        if self._parked and self._running_later < self._later_workers:
+            self._ready.put_nowait(self._parked.popleft())
 
     def _failed(self, key: K, error: Exception) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
