@@ -125,6 +125,43 @@ def test_what_comes_of_an_own_job_may_wait() -> None:
     assert told == [Concern(later=(RUN,)), Concern((RUN,))]
 
 
+def test_a_newer_version_of_the_same_changes_nothing(store: Store, told: Told) -> None:
+    """It is what the next write goes by, but nothing to look at."""
+    store.saw(JOBS, job("a", 5, "etl-1"))
+    told.clear()
+    newer = record_of(JOBS, job("a", 7, "etl-1"))
+    assert store.is_known(newer[0])
+    store.renew(*newer)
+    store.renew(*record_of(JOBS, job("a", 6, "etl-1")))
+    found = store.get(JOBS, "data", "a")
+    assert found
+    assert found["metadata"]["resourceVersion"] == "7"
+    assert told == []
+
+
+def test_what_was_the_same_when_asked_is_news_once_it_is_not(store: Store, told: Told) -> None:
+    """Another thread asks: this one may have written meanwhile, and somebody undone that."""
+    store.saw(JOBS, job("a", 5, "etl-1"))
+    undone = record_of(JOBS, job("a", 7, "etl-1"))
+    assert store.is_known(undone[0])
+    store.wrote(JOBS, job("a", 6, "etl-1", suspend=True))
+    assert not store.is_known(undone[0])
+    told.clear()
+    store.renew(*undone)
+    found = store.get(JOBS, "data", "a")
+    assert found
+    assert found["spec"] == {"suspend": False}
+    assert told == [RUN]
+
+
+def test_what_is_gone_is_not_renewed(store: Store) -> None:
+    store.saw(JOBS, job("a", 5, "etl-1"))
+    newer = record_of(JOBS, job("a", 7, "etl-1"))
+    store.drop(*newer)
+    store.renew(*newer)
+    assert store.get(JOBS, "data", "a") is None
+
+
 def test_of_a_list_only_the_news_is_passed_on(store: Store) -> None:
     """What this process has read itself need not be shown to it again."""
     for name in ("same", "changed", "ahead"):

@@ -57,12 +57,15 @@ class Liveness:
         self,
         echoes: Echoes | None = None,
         only_news: Callable[[Any], Any] = lambda listed: listed,
+        tells: Callable[[str, bytes], bool] = lambda _plural, _line: True,
     ) -> type[aiohttp.ClientResponse]:
         """Return a class of responses that report the signs of life of watches.
 
         Args:
             echoes: What need not be passed on of a watch.
             only_news: Takes out of a list what need not be passed on.
+            tells: Asked of each line of a watch, by the plural of the kind, whether it says
+                anything of interest.
         """
         note, known = self.note, echoes or Echoes()
 
@@ -71,7 +74,7 @@ class Liveness:
                 await super().start(connection)
                 if self.status == 200 and self.url.query.get("watch") == "true":
                     note(self.url.path)
-                    self.content = _Heard(self.content, self.url.path, note, known)  # type: ignore[assignment]
+                    self.content = _Heard(self.content, self.url.path, note, known, tells)  # type: ignore[assignment]
                 return self
 
             async def json(self, **options: Any) -> Any:
@@ -89,17 +92,20 @@ class _Heard:
         path: str,
         note: Callable[[str], None],
         echoes: Echoes,
+        tells: Callable[[str, bytes], bool],
     ) -> None:
         self._stream = stream
         self._path = path
         self._note = note
         self._echoes = echoes
+        self._tells = tells
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         begun: list[bytes] = []
+        plural = self._path.rpartition("/")[2]
         async for chunk in self._stream.iter_chunked(size):
             self._note(self._path)
             if b"\n" not in chunk:
@@ -107,6 +113,7 @@ class _Heard:
                 continue
             *lines, rest = b"".join((*begun, chunk)).split(b"\n")
             begun = [rest]
-            if news := await self._echoes.news(self._path.rpartition("/")[2], lines):
+            news = await self._echoes.news(plural, lines)
+            if news := [line for line in news if self._tells(plural, line)]:
                 yield b"\n".join((*news, b""))
         yield b"".join(begun)

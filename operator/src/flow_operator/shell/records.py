@@ -21,7 +21,7 @@ class Record(NamedTuple):
     Attributes:
         kind, namespace, name, uid: Which it is.
         version: Its resourceVersion. The API promises that those of a kind grow.
-        body: The object, as JSON.
+        body: The object without that, as JSON.
         group: What it is also found by: the deployment of a run, the Job of a Pod.
         open: Whether it is a FlowRun that has not ended.
     """
@@ -38,6 +38,7 @@ class Record(NamedTuple):
     def manifest(self) -> dict[str, Any]:
         """Return the object."""
         found: dict[str, Any] = json.loads(self.body)
+        found["metadata"]["resourceVersion"] = str(self.version)
         return found
 
 
@@ -121,8 +122,8 @@ def _trim_pod(manifest: Manifest) -> dict[str, Any]:
     return {"metadata": _meta(manifest), "status": kept}
 
 
-_META = ("name", "namespace", "uid", "generation", "resourceVersion", "creationTimestamp",
-         "deletionTimestamp", "labels", "annotations", "ownerReferences")  # fmt: skip
+_META = ("name", "namespace", "uid", "generation", "creationTimestamp", "deletionTimestamp",
+         "labels", "annotations", "ownerReferences")  # fmt: skip
 _FOREIGN = ("kubectl.kubernetes.io/last-applied-configuration", ANNOTATION_PLAN)
 """Annotations that nothing is decided on, and that are as long as the object."""
 

@@ -60,6 +60,20 @@ class Store:
         self._changed(concern)
         return True
 
+    def is_known(self, record: Record) -> bool:
+        """Tell whether an object is as it is known but for its version; ask in any thread."""
+        known = self._tables[record.kind].get((record.namespace, record.name))
+        return known is not None and known.body == record.body
+
+    def renew(self, record: Record, concern: Concern) -> None:
+        """Take note of the version of an object that was known otherwise, and is as a rule."""
+        if not self.is_known(record):
+            self.take(record, concern)
+            return
+        name = (record.namespace, record.name)
+        if self._tables[record.kind][name].version < record.version:
+            self._tables[record.kind][name] = record
+
     def drop(self, record: Record, concern: Concern) -> None:
         """Take note that an object is gone."""
         self._gone[record.uid] = None

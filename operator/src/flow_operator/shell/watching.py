@@ -6,6 +6,7 @@ that it finds. Its loop is therefore not ours: it is stopped with whatever is le
 
 import asyncio
 import contextlib
+import json
 import logging
 import threading
 from collections import deque
@@ -16,14 +17,18 @@ from typing import Any, cast
 import aiohttp
 import kopf
 
-from flow_operator.shell.cluster import Resource
+from flow_operator.shell.cluster import WATCHED, Resource
 from flow_operator.shell.connection import Connection
 from flow_operator.shell.handlers import Show, make_registry, make_settings
+from flow_operator.shell.keys import Concern
 from flow_operator.shell.liveness import Liveness
-from flow_operator.shell.records import record_of
+from flow_operator.shell.records import Record, record_of
 from flow_operator.shell.store import Store
 
 logger = logging.getLogger(__name__)
+
+_MODIFIED = b'{"type":"MODIFIED"'
+_WATCHED = {resource.plural: resource for resource in WATCHED}
 
 _STOP_SECONDS = 0.5
 """How long kopf's tasks may take to end."""
@@ -63,14 +68,23 @@ async def watch(
         while seen:
             seen.popleft()()
 
-    def show(resource: Resource, event: kopf.RawEvent) -> None:
-        note = store.drop if event["type"] == "DELETED" else store.take
-        seen.append(partial(note, *record_of(resource, event["object"])))
+    def note(call: Callable[[], object]) -> None:
+        seen.append(call)
         if len(seen) == 1:  # else `take` has been called for, and is not done
             with contextlib.suppress(RuntimeError):  # the process is ending
                 loop.call_soon_threadsafe(take)
 
-    responses = liveness.response_class(store.echoes, store.only_news)
+    def show(resource: Resource, event: kopf.RawEvent) -> None:
+        gone = event["type"] == "DELETED"
+        note(partial(store.drop if gone else store.take, *record_of(resource, event["object"])))
+
+    def tells(plural: str, line: bytes) -> bool:
+        newer = only_newer(store, plural, line)
+        if newer:
+            note(partial(store.renew, *newer))
+        return newer is None
+
+    responses = liveness.response_class(store.echoes, store.only_news, tells)
     watcher = _Watcher(connection, namespaces, show, responses)
 
     def work() -> None:
@@ -87,6 +101,18 @@ async def watch(
     finally:
         watcher.stop()
         await asyncio.wait([ended], timeout=2 * _STOP_SECONDS)
+
+
+def only_newer(store: Store, plural: str, line: bytes) -> tuple[Record, Concern] | None:
+    """Return what a line of a watch is about if nothing of that has changed that is kept.
+
+    Much of what the kubelet and the Job controller write is nothing to decide on, and kopf takes a
+    millisecond for each event. May be called in any thread.
+    """
+    if not line.startswith(_MODIFIED) or plural not in _WATCHED:
+        return None
+    record, concern = record_of(_WATCHED[plural], json.loads(line)["object"])
+    return (record, concern) if store.is_known(record) else None
 
 
 class _Watcher:
