@@ -46,6 +46,7 @@ class Round:
     Attributes:
         peer: Whose.
         seconds: From the tick to the arrival of each Job, in order.
+        pods: The same of each Pod; none without the Job controller.
         cpu: Processor seconds until the last Job, of the controllers, `kube-apiserver` and `etcd`.
         whole_cpu: The same until nothing more was written.
         rest: Seconds from the tick until then.
@@ -54,6 +55,7 @@ class Round:
 
     peer: str
     seconds: list[float]
+    pods: list[float]
     cpu: dict[str, float]
     whole_cpu: dict[str, float]
     rest: float
@@ -107,6 +109,7 @@ async def _storm(plane: Plane, api: Api, options: Options, peer: str, count: int
 
 async def _watch(api: Api, peer: str, tick: float, count: int, pids: dict[str, int]) -> Round:
     arrived: dict[str, float] = {}
+    pods: list[float] = []
     made: Counter[str] = Counter()
     complete = asyncio.Event()
 
@@ -118,7 +121,14 @@ async def _watch(api: Api, peer: str, tick: float, count: int, pids: dict[str, i
             if len(arrived) >= count:
                 complete.set()
 
-    async with api.watching("Job", _NAMESPACE, note):
+    def note_pod(seen: Seen) -> None:
+        if seen.type == "ADDED":
+            pods.append(seen.at - tick)
+
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(api.watching("Job", _NAMESPACE, note))
+        if peer.endswith(_PODS):
+            await stack.enter_async_context(api.watching("Pod", _NAMESPACE, note_pod))
         before = await api.requests()
         await asyncio.sleep(tick - time.time() - 1.5)
         meter = Meter(pids)
@@ -136,7 +146,9 @@ async def _watch(api: Api, peer: str, tick: float, count: int, pids: dict[str, i
     if double := [name for name, number in made.items() if number > 1]:
         raise BenchError(f"{peer}: more than one Job of {double[:5]}")
     seconds = sorted(at - tick for at in arrived.values())
-    return Round(peer, seconds, cpu, whole, rest, _of_interest(requests.by_verb))
+    if peer.endswith(_PODS) and len(pods) != count:
+        raise BenchError(f"{peer}: {len(pods)} of {count} Pods were made")
+    return Round(peer, seconds, sorted(pods), cpu, whole, rest, _of_interest(requests.by_verb))
 
 
 def _deployment(number: int, tick: float) -> Object:
@@ -181,7 +193,8 @@ def _words(found: Round) -> str:
 def _section(done: list[Round], count: int) -> Section:
     head: Row = (
         "controller", "rounds", "last Job s", "lowest-highest", "median s", "p99 s", "CPU s",
-        "API server s", "etcd s", "CPU s, all", "requests a Job", "at rest s",
+        "API server s", "etcd s", "CPU s, all", "requests a Job", "median Pod s", "last Pod s",
+        "at rest s",
     )  # fmt: skip
     peers = list(dict.fromkeys(each.peer for each in done))
     rows = [_row([each for each in done if each.peer == peer], count) for peer in peers]
@@ -221,5 +234,7 @@ def _row(rounds: list[Round], count: int) -> Row:
         f"{middle(lambda each: each.cpu['etcd']):.2f}",
         f"{middle(lambda each: _controllers(each.whole_cpu)):.2f}",
         f"{middle(lambda each: sum(each.requests.values())) / count:.1f}",
+        f"{middle(lambda each: percentile(each.pods, 0.5)):.1f}" if rounds[0].pods else "",
+        f"{middle(lambda each: each.pods[-1]):.1f}" if rounds[0].pods else "",
         f"{middle(lambda each: each.rest):.0f}",
     )
