@@ -67,12 +67,7 @@ class Store:
 
     def renew(self, record: Record, concern: Concern) -> None:
         """Take note of the version of an object that was known otherwise, and is as a rule."""
-        if not self.is_known(record):
-            self.take(record, concern)
-            return
-        name = (record.namespace, record.name)
-        if self._tables[record.kind][name].version < record.version:
-            self._tables[record.kind][name] = record
+        self.take(record, Concern() if self.is_known(record) else concern)
 
     def drop(self, record: Record, concern: Concern) -> None:
         """Take note that an object is gone."""
