@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
+from flow_fetcher.sources.onecore import OneCore
 from flow_fetcher.tree import FileSink
 
 _WAITING = 1000
@@ -79,6 +80,7 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self._core = OneCore()
         self._tasks: deque[Callable[[], None]] = deque()
         self._lock = threading.Lock()
         self._wanted = threading.Condition(self._lock)
@@ -156,6 +158,10 @@ class Workers:
             self._threads.append(thread)
 
     def _work(self) -> None:
+        with self._core:
+            self._work_off()
+
+    def _work_off(self) -> None:
         # Tasks are taken without the lock: it is for what changes.
         while self._running == self.count or self._goes_on():
             try:
@@ -169,6 +175,7 @@ class Workers:
                     self._make_room()
             try:
                 task()
+                self._core.finished()
             except Postponed:
                 with self._lock:
                     if self._error is None:
