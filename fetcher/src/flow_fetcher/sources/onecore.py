@@ -41,7 +41,8 @@ class OneCore:
 
     What is timed are windows of finished tasks. The second is what the threads do unbound, the
     first being used to make connections; from the third on they share a core. After two slow
-    windows in a row they are let go, and the next try is eight times as far away as the last.
+    windows in a row they are let go. If the next one is slow, too, it was not the core, and they
+    share one again; else the next try is eight times as far away as the last.
 
     Args:
         clock: Seconds.
@@ -70,6 +71,7 @@ class OneCore:
         self._pause = self._left = 2
         self._began = self._unbound = 0.0
         self._slow = 0
+        self._suspect = 0.0
 
     def __enter__(self) -> Self:
         thread = threading.get_native_id()
@@ -100,11 +102,16 @@ class OneCore:
             self._slow = self._slow + 1 if took > self.slower * self._unbound else 0
             if self._slow == 2:
                 self._one, self._slow = set(), 0
-                self._pause = self._left = 8 * self._pause
+                self._suspect, self._left = took, 1
                 self._move(self._threads, self._all)
             return
         self._left -= 1
         if self._left == 0:
+            suspect, self._suspect = self._suspect, 0.0
+            if suspect > self.slower * took:
+                self._pause *= 8
+                self._left = self._pause
+                return
             self._unbound = took
             with contextlib.suppress(AttributeError, OSError, ValueError, IndexError):
                 self._all, self._one = os.sched_getaffinity(0), {self._core()}
