@@ -38,7 +38,7 @@ def machine() -> Machine:
 
 def test_bound_from_the_third_window_on(machine: Machine) -> None:
     """The first makes connections, the second tells how long it takes unbound."""
-    with machine.core:
+    with machine.core.shared():
         assert machine.window(9.0) is None
         assert machine.window(1.0) == {ONE}
         assert machine.window(1.4) == {ONE}
@@ -46,7 +46,7 @@ def test_bound_from_the_third_window_on(machine: Machine) -> None:
 
 def test_one_slow_window_is_an_accident(machine: Machine) -> None:
     """Two in a row are not: all cores are allowed again."""
-    with machine.core:
+    with machine.core.shared():
         seconds = [1.0, 1.0, 2.0, 1.0, 2.0, 2.0]
         found = [machine.window(each) for each in seconds]
         assert found == [None, {ONE}, {ONE}, {ONE}, {ONE}, ALL]
@@ -54,7 +54,7 @@ def test_one_slow_window_is_an_accident(machine: Machine) -> None:
 
 def test_a_core_that_others_need(machine: Machine) -> None:
     """What was slow is not so without it: it is tried again after a while, then a longer one."""
-    with machine.core:
+    with machine.core.shared():
         for seconds in (1.0, 1.0, 2.0, 2.0):
             machine.window(seconds)
         assert [machine.window(1.0) for _ in range(17)] == [ALL] * 16 + [{ONE}]
@@ -65,7 +65,7 @@ def test_a_core_that_others_need(machine: Machine) -> None:
 
 def test_a_store_that_gets_slower(machine: Machine) -> None:
     """What was slow is so without it, too: that is what is normal from now on."""
-    with machine.core:
+    with machine.core.shared():
         for seconds in (1.0, 1.0, 2.0, 2.0):
             machine.window(seconds)
         assert machine.window(1.9) == {ONE}
@@ -77,7 +77,7 @@ def test_threads_that_come_and_go(machine: Machine) -> None:
     other: list[int] = []
 
     def work() -> None:
-        with machine.core:
+        with machine.core.shared():
             other.append(threading.get_native_id())
 
     machine.window(1.0)
@@ -98,7 +98,7 @@ def test_a_sandbox_that_forbids_it() -> None:
         raise PermissionError
 
     core = OneCore(bind=forbidden)
-    with core:
+    with core.shared():
         for _ in range(5 * OneCore.window):
             core.finished()
     assert os.sched_getaffinity(0) == ALL
@@ -113,7 +113,7 @@ def test_a_sandbox_that_does_not_tell_the_core(machine: Machine) -> None:
         raise FileNotFoundError
 
     machine.core = OneCore(lambda: machine.now, hidden, machine.bound.__setitem__)
-    with machine.core:
+    with machine.core.shared():
         for _ in range(20):
             assert machine.window(1.0) is None
     assert len(asked) == 1

@@ -11,10 +11,8 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
-from types import TracebackType
-from typing import Self
 
 
 def current_core() -> int:
@@ -37,7 +35,7 @@ def set_cores(thread: int, cores: set[int]) -> None:
 
 
 class OneCore:
-    """The core of some threads. Each enters it while it works.
+    """The core of some threads.
 
     What is timed are windows of finished tasks. The second is what the threads do unbound, the
     first being used to make connections; from the third on they share a core. After two slow
@@ -73,21 +71,18 @@ class OneCore:
         self._slow = 0
         self._suspect = 0.0
 
-    def __enter__(self) -> Self:
+    @contextlib.contextmanager
+    def shared(self) -> Iterator[None]:
+        """Make the calling thread one of them while it works."""
         thread = threading.get_native_id()
         with self._lock:
             self._threads.add(thread)
             self._move([thread], self._one)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._lock:
-            self._threads.discard(threading.get_native_id())
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._threads.discard(thread)
 
     def finished(self) -> None:
         """Note that a thread has finished a task."""

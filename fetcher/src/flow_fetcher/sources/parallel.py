@@ -158,7 +158,7 @@ class Workers:
             self._threads.append(thread)
 
     def _work(self) -> None:
-        with self._core:
+        with self._core.shared():
             self._work_off()
 
     def _work_off(self) -> None:
