@@ -28,19 +28,28 @@ def judge(after: Aftermath, flows: Sequence[Flow]) -> list[str]:
         if (count := len(pods[job["metadata"]["uid"]])) != 1:
             problems.append(f"Job {job['metadata']['name']} has {count} Pods")
     problems += orphans(after)
+    begun = ever(after, names)
     deleted = {
-        state.object["metadata"]["name"]
+        begun[uid].name
         for state in after.record.states[FLOW_RUNS.kind]
-        if state.gone and Run.of(state.object).deployment in names
+        if state.gone and (uid := state.object["metadata"]["uid"]) in begun
     }
     return problems + [f"FlowRun {name} was deleted" for name in sorted(deleted)]
 
 
 def ever(after: Aftermath, names: Iterable[str]) -> dict[str, Run]:
-    """Return all FlowRuns that were ever there, by UID, as they were last."""
+    """Return all FlowRuns that were ever there, by UID, as they were last.
+
+    What was made ahead of its tick does not count until somebody lets it begin, or makes its Job.
+    """
     last = after.record.last(FLOW_RUNS.kind)
     found = {uid: Run.of(run) for uid, run in last.items()}
-    return {uid: run for uid, run in found.items() if run.deployment in names}
+    with_job = {purpose.partition("/")[0] for kind, purpose in after.created if kind == JOBS.kind}
+    return {
+        uid: run
+        for uid, run in found.items()
+        if run.deployment in names and (run.acted or uid in with_job)
+    }
 
 
 def nothing_twice(after: Aftermath, names: set[str]) -> Iterator[str]:

@@ -33,8 +33,8 @@ from dataclasses import replace
 from flow_operator.core.decision import WriteStatus
 from flow_operator.shell import reconciler
 decide = reconciler.decide_deployment
-def decide_deployment(*args):
-    decision = decide(*args)
+def decide_deployment(*args, **options):
+    decision = decide(*args, **options)
     first = lambda action: not isinstance(action, WriteStatus)
     return replace(decision, actions=tuple(sorted(decision.actions, key=first)))
 reconciler.decide_deployment = decide_deployment
@@ -55,8 +55,13 @@ def _creates_run(method: str, path: str, body: bytes) -> bool:
     return method == "POST" and path.endswith("/flowruns")
 
 
-def _creates_job(method: str, path: str, body: bytes) -> bool:
-    return method == "POST" and path.endswith("/jobs")
+def _creates_late_run(method: str, path: str, body: bytes) -> bool:
+    return _creates_run(method, path, body) and b"flow-operator.io/made-ahead" not in body
+
+
+def _tries_again(method: str, path: str, body: bytes) -> bool:
+    again = b'"flow-operator.io/attempt":"2"' in body
+    return method == "POST" and path.endswith("/jobs") and again
 
 
 def _says_running(method: str, path: str, body: bytes) -> bool:
@@ -78,16 +83,16 @@ class Bug:
 
 BUGS = {
     "a name that is not deterministic": Bug(
-        RANDOM_NAME, Fault(0, Kind.LOSE, 0, 0, 1), _creates_run, "2 FlowRuns for the tick of"
+        RANDOM_NAME, Fault(0, Kind.LOSE, 0, 0, 1), _creates_late_run, "2 FlowRuns for the tick of"
     ),
     "a tick on record before its run is made": Bug(
-        RECORD_FIRST, Fault(0, Kind.REFUSE, 0, 0, 1), _creates_run, "no FlowRun for the tick of"
+        RECORD_FIRST, Fault(0, Kind.REFUSE, 0, 0, 40), _creates_run, "no FlowRun for the tick of"
     ),
     "a wake-up lost while its key is worked on": Bug(
         LOST_WAKE_UP, Fault(0, Kind.SLOW, 0, 20, 1), _says_running, "is Running|has active runs"
     ),
     "a key that failed and is not looked at again": Bug(
-        FORGET_FAILED, Fault(0, Kind.REFUSE, 0, 0, 1), _creates_job, "is new"
+        FORGET_FAILED, Fault(0, Kind.REFUSE, 0, 0, 1), _tries_again, "is Pending"
     ),
 }
 NO_BUG = "no bug"

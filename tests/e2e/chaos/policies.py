@@ -179,8 +179,8 @@ class _Model:
         names = {run.name: run for run in own}
         for run in own:
             where = f"FlowRun {run.name}"
-            if limit and run.created - run.tick > limit + LATEST:
-                yield f"{where} was made {run.created - run.tick} s after its tick"
+            if limit and run.acted - run.tick > limit + LATEST:
+                yield f"{where} was made {run.acted - run.tick} s after its tick"
             if len(run.raw["status"].get("attempts") or []) > 1:
                 yield f"{where} was tried again"
             wanted = "Succeeded" if flow.ends_well(text_of(run.tick), 1) else "Failed"
@@ -256,7 +256,7 @@ def away(after: Aftermath) -> list[Span]:
     """
     exact = [run for run in after.runs if (run.deployment, run.schedule) in after.prompt]
     late: list[Span] = [
-        (run.tick, run.created + 1.0) for run in exact if run.created - run.tick > ON_TIME
+        (run.tick, run.acted + 1.0) for run in exact if run.acted - run.tick > ON_TIME
     ]
     pulse = {run.tick for run in exact if run.deployment.startswith(PULSE)}
     never = after.times.suspended + LATEST

@@ -85,6 +85,8 @@ class Run:
 
     Attributes:
         tick: The Unix time that it is for.
+        acted: When somebody acted on its tick: made it, or let it begin if it was made ahead of
+            that; 0: not yet.
         started: Whether it was let go ahead, so that it may have Pods.
         ended: When it ended, as the API has it; empty while it has not.
     """
@@ -95,6 +97,7 @@ class Run:
     schedule: str
     tick: int
     created: int
+    acted: int
     phase: str
     started: bool
     ended: str
@@ -111,6 +114,9 @@ class Run:
             (c for c in status.get("conditions", []) if c["type"] == "Succeeded"), {}
         )
         notes = meta.get("annotations") or {}
+        begun = status.get("startTime") or status.get("completionTime")
+        ahead = "flow-operator.io/made-ahead" in notes
+        acted = meta["creationTimestamp"] if not ahead else begun
         return cls(
             uid=meta["uid"],
             name=meta["name"],
@@ -118,6 +124,7 @@ class Run:
             schedule=trigger.get("schedule", ""),
             tick=unix(trigger.get("scheduledTime", "1970-01-01T00:00:00Z")),
             created=unix(meta["creationTimestamp"]),
+            acted=unix(acted) if acted else 0,
             phase=phase,
             started=bool(status.get("resolvedSpec")) and phase != "Queued",
             ended=status.get("completionTime", ""),

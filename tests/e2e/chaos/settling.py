@@ -16,7 +16,7 @@ from tests.e2e.chaos.record import Record
 from tests.e2e.chaos.workload import PULSE, Flow, text_of, unix
 
 ON_TIME = 2
-"""How many seconds after its tick a run may be made, if somebody could act."""
+"""How many seconds after its tick a run may begin, if somebody could act."""
 
 _CALM_COMES = 30.0
 _RECORD_SECONDS = 15.0
@@ -102,7 +102,7 @@ class Settling:
 
     def _missing(self, until: int) -> list[str]:
         """Return the ticks up to a moment that should have a run and have none."""
-        made = {(run.deployment, run.schedule, run.tick) for run in self.record.runs()}
+        made = {(run.deployment, run.schedule, run.tick) for run in self.record.runs() if run.acted}
         created = {
             found["metadata"]["name"]: unix(found["metadata"]["creationTimestamp"])
             for found in self.record.deployments()
@@ -133,9 +133,11 @@ class Settling:
 
     def _on_time(self) -> bool:
         """Tell whether somebody acts as fast as if nothing had happened."""
-        pulse = [run for run in self.record.runs() if run.deployment.startswith(PULSE)]
+        pulse = [
+            run for run in self.record.runs() if run.deployment.startswith(PULSE) and run.acted
+        ]
         newest = max((run.tick for run in pulse), default=0)
-        late = [run.created - run.tick > ON_TIME for run in pulse if run.tick > newest - 3]
+        late = [run.acted - run.tick > ON_TIME for run in pulse if run.tick > newest - 3]
         return time.time() - newest < ON_TIME + 1 and not any(late)
 
     def _unsettled(self) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flow_operator.core.ahead import LEAD_SECONDS, SPREAD_SECONDS
 from flow_operator.core.decision import CreateRun, Refusal, WriteStatus
 from flow_operator.core.deployments import decide_deployment
 from tests.unit.core.scheduled import EVERY_MINUTE, MINUTE, at, end_runs, phases, ticks, world_with
@@ -15,6 +16,7 @@ from tests.unit.core.world import (
     World,
     deployment,
     flow_run,
+    is_plan,
     stamp,
 )
 
@@ -54,7 +56,8 @@ def test_a_tick_makes_one_run_that_knows_it() -> None:
 
 def test_the_next_look_is_at_the_next_tick() -> None:
     """No timer of its own: the decision says in how many seconds something is due."""
-    world = world_with(schedules=[{"name": "x", "interval": {"every": "1h", "anchor": stamp(T0)}}])
+    schedule = {"name": "x", "interval": {"every": "1h", "anchor": stamp(T0)}}
+    world = world_with(schedules=[schedule], concurrencyPolicy="Forbid")
     raw = world.one("FlowDeployment")
     assert decide_deployment(raw, [], T0 + 10 * MINUTE).requeue_after == 3000.0
 
@@ -241,7 +244,9 @@ def test_time_to_live() -> None:
     end_runs(world)
     raw = world.one("FlowDeployment")
     runs = world.runs()
-    assert decide_deployment(raw, runs, world.now).requeue_after == 60.0
+    wait = decide_deployment(raw, runs, world.now).requeue_after
+    assert wait is not None
+    assert 60 - LEAD_SECONDS - SPREAD_SECONDS < wait <= 60 - LEAD_SECONDS
     world.edit(suspend=True)
     assert decide_deployment(raw, runs, world.now).requeue_after == 90.0
     at(world, T0 + timedelta(minutes=2, seconds=30))
@@ -270,7 +275,7 @@ def test_there_is_an_end_to_what_piles_up() -> None:
     world.now = T0 + timedelta(seconds=250)
     for _ in range(12):
         world.deployments_only()
-    assert len(world.all("FlowRun")) == 200
+    assert len(world.made) == 200
     for run in world.all("FlowRun"):
         run["status"] = {"phase": "Succeeded", "completionTime": stamp(world.now)}
     world.edit(successfulRunsHistoryLimit=1000)
@@ -303,7 +308,8 @@ def test_more_ticks_than_a_pass_takes_go_on_record_before_the_next_pass() -> Non
     """The next pass begins where the record says: it is not left for when there is less to do."""
     raw = deployment(schedules=[{"name": "fast", "interval": {"every": "1s"}}], catchUp="all")
     few = decide_deployment(raw, [], T0 + timedelta(seconds=5))
-    assert few.pressing == 5 == sum(isinstance(act, CreateRun) for act in few.actions)
+    made = [act.manifest for act in few.actions if isinstance(act, CreateRun)]
+    assert few.pressing == 5 == len([manifest for manifest in made if not is_plan(manifest)])
     many = decide_deployment(raw, [], T0 + timedelta(seconds=500))
     assert many.pressing is None
 

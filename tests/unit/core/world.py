@@ -115,10 +115,18 @@ def failed_fetch(
 SUCCEEDED_POD = pod(FETCHED, terminated(0, '{"version":1,"result":{"rows":10}}'), phase="Succeeded")
 
 
+def is_plan(run: dict[str, Any]) -> bool:
+    """Whether a run was made ahead of its tick, and has not begun as far as it says."""
+    return names.ANNOTATION_AHEAD in run["metadata"].get("annotations", {}) and not run.get(
+        "status"
+    )
+
+
 class World:
     """An API server of dictionaries: applies decisions, refuses names that are taken.
 
-    `budget` is how many writes succeed before the operator is killed; None: it lives.
+    `budget` is how many writes succeed before the operator is killed; None: it lives. `made` has
+    the runs in the order in which they began, or were made if that was not ahead of their tick.
     """
 
     def __init__(self, limit: int | None = None) -> None:
@@ -139,6 +147,15 @@ class World:
         self.objects[obj["kind"], obj["metadata"]["name"]] = obj
 
     def all(self, kind: str) -> list[dict[str, Any]]:
+        """The objects of a kind, without the runs that are plans."""
+        return [obj for obj in self._all(kind) if not is_plan(obj)]
+
+    @property
+    def plans(self) -> list[dict[str, Any]]:
+        """The runs that were made ahead and have not begun."""
+        return [obj for obj in self._all("FlowRun") if is_plan(obj)]
+
+    def _all(self, kind: str) -> list[dict[str, Any]]:
         return [obj for (k, _), obj in self.objects.items() if k == kind]
 
     def one(self, kind: str) -> dict[str, Any]:
@@ -155,7 +172,7 @@ class World:
         for _ in range(60):
             self.changed = False
             self.deployments_only()
-            for obj in self.all("FlowRun"):
+            for obj in self._all("FlowRun"):
                 if not self._is_done_with(obj):
                     self._apply(obj, self.decide_run(obj))
             if not self.changed:
@@ -170,12 +187,19 @@ class World:
         )
 
     def runs(self) -> list[FlowRun]:
-        return [FlowRun.model_validate(run) for run in self.all("FlowRun")]
+        return [FlowRun.model_validate(run) for run in self._all("FlowRun")]
 
     def deployments_only(self) -> None:
         """Decide once on the deployments, and leave the runs alone."""
         for obj in self.all("FlowDeployment"):
-            self._apply(obj, decide_deployment(obj, self.runs(), self.now))
+            runs = self.runs()
+            begun = {
+                run.metadata.name
+                for run in runs
+                if ("Job", job_name(run.metadata.name, run.metadata.uid, 1)) in self.objects
+            }
+            decision = decide_deployment(obj, runs, self.now, settings=self.settings, begun=begun)
+            self._apply(obj, decision)
 
     @property
     def ticks(self) -> list[str]:
@@ -214,6 +238,7 @@ class World:
                 case CreateRun(manifest) | CreateJob(manifest):
                     self._create(deepcopy(manifest))
                 case WriteStatus(status):
+                    self._begins(obj)
                     obj["status"] = deepcopy(status)
                 case SuspendJob(name):
                     self.objects["Job", name]["spec"]["suspend"] = True
@@ -223,8 +248,9 @@ class World:
                     run["spec"]["cancel"] = True
                     notes = run["metadata"].setdefault("annotations", {})
                     notes[names.ANNOTATION_REPLACED_BY] = newer
-                case DeleteRun(name):
-                    del self.objects["FlowRun", name]
+                case DeleteRun(name, _, job):
+                    if ("Job", job) not in self.objects:
+                        del self.objects["FlowRun", name]
                 case EmitEvent():
                     if action.name not in {event.name for event in self.events}:
                         self.events.append(action)
@@ -242,8 +268,17 @@ class World:
         }
         self.objects[key] = manifest
         self.created.append(key)
-        if manifest["kind"] == "FlowRun":
+        if manifest["kind"] == "FlowRun" and not is_plan(manifest):
             self.made.append(deepcopy(manifest))
+        if manifest["kind"] == "Job":
+            (owner,) = manifest["metadata"]["ownerReferences"]
+            self._begins(self.objects["FlowRun", owner["name"]])
+
+    def _begins(self, obj: dict[str, Any]) -> None:
+        """Count a run that was made ahead, the first time that something becomes of it."""
+        uids = {run["metadata"]["uid"] for run in self.made}
+        if obj["kind"] == "FlowRun" and is_plan(obj) and obj["metadata"]["uid"] not in uids:
+            self.made.append(deepcopy(obj))
 
     def pod_becomes(self, new: dict[str, Any]) -> None:
         """Give the newest Job this Pod."""

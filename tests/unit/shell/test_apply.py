@@ -112,6 +112,30 @@ async def test_a_refusal_keeps_the_servers_words(
     assert answer[1]["message"] in refusal.message
 
 
+@pytest.mark.parametrize("create", [CreateJob, CreateRun])
+async def test_what_need_not_be_created_may_be_refused(
+    cluster: Cluster, store: Store, script: Script, create: type[CreateJob | CreateRun]
+) -> None:
+    """Another decision tries again; what comes after it is carried out."""
+    script.answers = [status(403, "Forbidden", "exceeded quota: q"), OK]
+    actions = (create(manifest(), optional=True), WriteStatus({}))
+    assert await apply(cluster, store, FLOW_RUNS, READ, actions) is None
+    assert [seen.method for seen in script.seen] == ["POST", "PUT"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "methods"), [(OK, ["GET"]), (status(404, "NotFound"), ["GET", "DELETE"])]
+)
+async def test_a_run_is_not_deleted_with_its_job(
+    cluster: Cluster, store: Store, script: Script, answer: tuple[int, Any], methods: list[str]
+) -> None:
+    """The Job may be there although nobody here knows of it: it is asked for."""
+    script.answers = [answer, OK]
+    delete = DeleteRun("old", "u0", unless_job="j")
+    assert await apply(cluster, store, FLOW_RUNS, READ, (delete,)) is None
+    assert [seen.method for seen in script.seen] == methods
+
+
 async def test_a_namespace_that_goes_ends_it_quietly(
     cluster: Cluster, store: Store, script: Script
 ) -> None:

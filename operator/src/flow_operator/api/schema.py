@@ -2,7 +2,7 @@
 
 The API server takes a strict subset of JSON Schema: no references, no titles, no null types, and
 types where it can see them. Defaults are what the API server fills in, so only those are kept that
-a spec states and that are not empty.
+a spec states and that are not empty, and what a status as a whole says before it is written.
 """
 
 from functools import cache
@@ -57,6 +57,9 @@ def schema_of(kind: type[Model]) -> Schema:
     generated = kind.model_json_schema(by_alias=True)
     definitions = generated.pop("$defs", {})
     properties = generated["properties"]
+    status = _structural(properties["status"], definitions, defaults=False)
+    if "default" in properties["status"]:
+        status = _ordered(status | {"default": properties["status"]["default"]})
     return _ordered(
         {
             "description": generated["description"],
@@ -67,7 +70,7 @@ def schema_of(kind: type[Model]) -> Schema:
                 "kind": {"description": _KIND, "type": "string"},
                 "metadata": {"type": "object"},
                 "spec": _structural(properties["spec"], definitions, defaults=True),
-                "status": _structural(properties["status"], definitions, defaults=False),
+                "status": status,
             },
         }
     )

@@ -6,16 +6,28 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class CreateRun:
-    """Create a FlowRun. One of that name with the same controller counts as created."""
+    """Create a FlowRun. One of that name with the same controller counts as created.
+
+    Attributes:
+        manifest: The object.
+        optional: Whether a refusal is none of this decision's business: another one tries again.
+    """
 
     manifest: dict[str, Any]
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CreateJob:
-    """Create a Job. One of that name with the same controller counts as created."""
+    """Create a Job. One of that name with the same controller counts as created.
+
+    Attributes:
+        manifest: The object.
+        optional: Whether a refusal is none of this decision's business: another one tries again.
+    """
 
     manifest: dict[str, Any]
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +49,17 @@ class CancelRun:
 
 @dataclass(frozen=True, slots=True)
 class DeleteRun:
-    """Delete a FlowRun and, in the background, what it owns; only the object of that UID."""
+    """Delete a FlowRun and, in the background, what it owns; only the object of that UID.
+
+    Attributes:
+        name: Of the FlowRun.
+        uid: Its UID.
+        unless_job: Name of a Job that keeps it from being deleted; asked for first.
+    """
 
     name: str
     uid: str
+    unless_job: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What to do about one FlowDeployment."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun, Reason
 from flow_operator.api.v1alpha1.flowdeployment import ScheduleStatus
 from flow_operator.core import names
+from flow_operator.core.ahead import Ahead, may_plan, plan_ahead, split
 from flow_operator.core.concurrency import Plan, active_names, due_starts, limit_of, make_plan
 from flow_operator.core.decision import (
     Action,
@@ -24,6 +25,7 @@ from flow_operator.core.deploymentstatus import Facts, make_status, say_invalid
 from flow_operator.core.durations import format_moment
 from flow_operator.core.history import expired_runs
 from flow_operator.core.invalid import problems_of
+from flow_operator.core.runs import first_job
 from flow_operator.core.schedules import (
     Clock,
     Due,
@@ -32,6 +34,7 @@ from flow_operator.core.schedules import (
     read_clocks,
     record_of,
 )
+from flow_operator.core.settings import Settings
 from flow_operator.core.triggers import (
     SpecChange,
     Start,
@@ -43,6 +46,7 @@ from flow_operator.core.triggers import (
 
 _RETRY_CONFLICT = 30.0
 _RETRY_ROOM = 30.0
+_DEFAULTS = Settings()
 
 
 def decide_deployment(
@@ -50,6 +54,9 @@ def decide_deployment(
     runs: list[FlowRun],
     now: datetime,
     refusal: Refusal | None = None,
+    *,
+    settings: Settings = _DEFAULTS,
+    begun: Collection[str] = (),
 ) -> Decision:
     """Return what to do about a FlowDeployment.
 
@@ -58,6 +65,8 @@ def decide_deployment(
         runs: The FlowRuns of its namespace that refer to it, in any order.
         now: The time, in UTC.
         refusal: Why the run that was just to be created was refused, if it was.
+        settings: The administrator's settings.
+        begun: Names of the runs made ahead that have a Job, whatever they say themselves.
     """
     try:
         deployment = FlowDeployment.model_validate(raw)
@@ -67,15 +76,23 @@ def decide_deployment(
         return say_invalid(raw, problems, now)
     if deployment.metadata.deletion_timestamp:
         return Decision()
+    runs, plans = split(deployment, runs, begun)
     clocks, problems = read_clocks(deployment, raw, runs, now)
     timed = [(clock, due_ticks(clock, deployment, now)) for clock in clocks]
     due = due_starts(spec_change(deployment), make_ticks(timed))
+    wanted = {start.run_name(deployment) for start in due}
+    ripe = [run for run in plans if run.metadata.name in wanted]
+    plans = [run for run in plans if run.metadata.name not in wanted]
+    runs += ripe
     if refusal:
         timed = [(clock, Due(upcoming=asked.upcoming)) for clock, asked in timed]
         due, plan = [], Plan()
     else:
         plan = make_plan(deployment, due, runs)
 
+    ahead = Ahead()
+    if not refusal:
+        ahead = plan_ahead(deployment, timed, runs, plans, now, settings=settings)
     turn = _Turn(deployment, runs, now, timed, plan)
     changes = [start for start in plan.starts if isinstance(start, SpecChange)]
     facts = Facts(
@@ -86,7 +103,10 @@ def decide_deployment(
         started=plan.starts[-1].run_name(deployment) if plan.starts else None,
         refusal=refusal,
     )
-    actions = turn.creations()
+    actions: list[Action] = [*ahead.deletions, *turn.creations()]
+    if plan.starts and may_plan(deployment, settings):
+        jobs = (first_job(run, raw, now, settings) for run in ripe)
+        actions += [job for job in jobs if job]
     # Where runs wait for a place in the status, it is as urgent as they are; and so it is where the
     # ticks after these cannot be seen before these are on record.
     more = any(due.more for _, due in timed)
@@ -97,14 +117,21 @@ def decide_deployment(
         actions.append(WriteStatus(status))
         actions += turn.news(problems)
     may_wait = len(actions) == 1 and _is_progress(raw.get("status") or {}, status)
+    actions += ahead.creations
     expiry = None
     if not plan.starts and not refusal:  # once all is on record a name may be freed
         deletions, expiry = expired_runs(deployment, runs, now)
         actions += deletions
     return Decision(
         tuple(actions),
-        turn.look_again(expiry, refusal),
-        commits=bool(plan.starts or plan.skipped or any(due.missed for _, due in timed)),
+        turn.look_again(min(filter(None, (expiry, ahead.look_again)), default=None), refusal),
+        commits=bool(
+            plan.starts
+            or plan.skipped
+            or ahead.deletions
+            or ahead.creations
+            or any(due.missed for _, due in timed)
+        ),
         may_wait=may_wait,
         pressing=pressing,
     )
@@ -210,7 +237,7 @@ class _Turn:
                 )
         return actions
 
-    def look_again(self, expiry: datetime | None, refusal: Refusal | None) -> float | None:
+    def look_again(self, other: datetime | None, refusal: Refusal | None) -> float | None:
         """Return in how many seconds something is due by the clock alone."""
         waits = [_RETRY_CONFLICT] if refusal else []
         if self.plan.left:
@@ -218,8 +245,8 @@ class _Turn:
         elif any(due.more for _, due in self.timed):
             waits.append(0.0)
         moments = [due.upcoming[1] for _, due in self.timed if due.upcoming and not due.more]
-        if expiry:
-            moments.append(expiry)
+        if other:
+            moments.append(other)
         waits += [max((moment - self.now).total_seconds(), 0.0) for moment in moments]
         return min(waits, default=None)
 

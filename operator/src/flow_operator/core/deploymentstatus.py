@@ -128,7 +128,7 @@ def _last_run(known: LastRun | None, runs: list[FlowRun], started: str | None) -
     status = newest.status
     fields: dict[str, Any] = {
         "name": newest.metadata.name,
-        "phase": status.phase or Phase.PENDING,
+        "phase": Phase.PENDING if status.phase in (None, Phase.SCHEDULED) else status.phase,
         "revision": status.revision,
         "start_time": status.start_time,
         "completion_time": status.completion_time,

@@ -94,7 +94,7 @@ def progress(
     if before or problem or not decision.actions:
         return decision
     # A run that says nothing yet looks as if nobody had seen it.
-    return replace(decision, may_wait=run.status.phase is not None, pressing=0)
+    return replace(decision, may_wait=run.status.start_time is not None, pressing=0)
 
 
 def retry(

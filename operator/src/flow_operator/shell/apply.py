@@ -62,14 +62,14 @@ async def apply(
     """
     for action in actions:
         match action:
-            case CreateRun(manifest):
+            case CreateRun(manifest, optional):
                 refusal = await _create(cluster, store, FLOW_RUNS, manifest)
-            case CreateJob(manifest):
+            case CreateJob(manifest, optional):
                 refusal = await _create(cluster, store, JOBS, manifest)
             case _:
-                refusal = None
+                refusal, optional = None, False
                 await _write(cluster, store, resource, read, action)
-        if refusal:
+        if refusal and not optional:
             return refusal
     return None
 
@@ -126,7 +126,9 @@ async def _write(
                 await store.write(FLOW_RUNS, cluster.patch(FLOW_RUNS, namespace, name, uid, change))
             except (NotFoundError, ConflictError):
                 logger.debug("FlowRun %s/%s is gone already", namespace, name)
-        case DeleteRun(name, uid):
+        case DeleteRun(name, uid, job):
+            if job and await cluster.find(JOBS, namespace, job):
+                return
             try:
                 await cluster.delete(FLOW_RUNS, namespace, name, uid)
             except (NotFoundError, ConflictError):

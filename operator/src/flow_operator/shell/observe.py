@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from flow_operator.api.v1alpha1 import FlowRun
 from flow_operator.core import names
+from flow_operator.core.ahead import is_plan
 from flow_operator.core.runs import RunView
 from flow_operator.core.runstate import current_attempt, is_finished, is_started, last_attempt
 from flow_operator.shell.cluster import EVENTS, FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Cluster
@@ -43,10 +44,12 @@ class DeploymentView:
     Attributes:
         raw: The FlowDeployment.
         runs: The FlowRuns that name it.
+        begun: Names of those that were made ahead and have a Job.
     """
 
     raw: dict[str, Any]
     runs: list[FlowRun]
+    begun: frozenset[str] = frozenset()
 
 
 def utc_now() -> datetime:
@@ -80,7 +83,7 @@ class Observer:
         raw = self._store.get(FLOW_DEPLOYMENTS, key.namespace, key.name)
         if raw is None:
             return None
-        return DeploymentView(raw, self._runs(key))
+        return self._view(raw, self._runs(key))
 
     async def confirm_deployment(self, key: Key, view: DeploymentView) -> DeploymentView | None:
         """Read a deployment, and its runs if it depends on them what may start.
@@ -95,14 +98,14 @@ class Observer:
         raw = await self._read(FLOW_DEPLOYMENTS, key.namespace, key.name)
         if raw is None:
             return None
-        view = DeploymentView(raw, self._runs(key))
+        view = self._view(raw, self._runs(key))
         if lists_unknown_runs(view) or _runs_count(view):
             manifests = await self._cluster.list(
                 FLOW_RUNS, key.namespace, fields=f"{RUNS_OF_DEPLOYMENT}={key.name}"
             )
             for manifest in manifests:
                 self._store.saw(FLOW_RUNS, manifest)
-            view = replace(view, runs=[run for item in manifests if (run := _parse(item))])
+            view = self._view(raw, [run for item in manifests if (run := _parse(item))])
         self._confirmed.add(uid)
         return view
 
@@ -191,6 +194,15 @@ class Observer:
         else:
             self._store.saw(resource, found)
         return found
+
+    def _view(self, raw: dict[str, Any], runs: list[FlowRun]) -> DeploymentView:
+        namespace = raw["metadata"]["namespace"]
+        begun = (
+            run.metadata.name
+            for run in runs
+            if is_plan(run) and self._store.version(JOBS, namespace, _job_name(run))
+        )
+        return DeploymentView(raw, runs, frozenset(begun))
 
     def _runs(self, key: Key) -> list[FlowRun]:
         manifests = self._store.group(FLOW_RUNS, key.namespace, key.name)

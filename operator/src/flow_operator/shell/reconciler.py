@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from flow_operator.core.decision import Action, CreateJob, Decision
+from flow_operator.core.decision import Action, CreateJob, Decision, Refusal
 from flow_operator.core.deployments import decide_deployment
 from flow_operator.core.runs import RunView, decide_run, may_start
 from flow_operator.core.settings import Settings
@@ -28,6 +28,7 @@ from flow_operator.shell.errors import ConflictError, NamespaceGoneError
 from flow_operator.shell.keys import Key
 from flow_operator.shell.observe import (
     POD_IS_LATE,
+    DeploymentView,
     Observer,
     lists_unknown_runs,
     should_have_a_pod,
@@ -115,7 +116,7 @@ class Reconciler:
         if view is None:
             return None
         now = self._now()
-        decision = decide_deployment(view.raw, view.runs, now)
+        decision = self._decide(view, now)
         if not self._leads():
             return self._leave(key, decision, now)
         if decision.commits or (decision.actions and lists_unknown_runs(view)):
@@ -124,15 +125,22 @@ class Reconciler:
                 return None
             if confirmed is not view:
                 view = confirmed
-                decision = decide_deployment(view.raw, view.runs, now)
+                decision = self._decide(view, now)
         if wait := self._too_soon(view.raw, decision):
             return wait
         actions = self._pressing(key, decision)
         refusal = await apply(self._cluster, self._store, FLOW_DEPLOYMENTS, view.raw, actions)
         if refusal:
-            decision = decide_deployment(view.raw, view.runs, now, refusal)
+            decision = self._decide(view, now, refusal)
             await apply(self._cluster, self._store, FLOW_DEPLOYMENTS, view.raw, decision.actions)
         return self._seconds_left(decision.requeue_after, now)
+
+    def _decide(
+        self, view: DeploymentView, now: datetime, refusal: Refusal | None = None
+    ) -> Decision:
+        return decide_deployment(
+            view.raw, view.runs, now, refusal, settings=self._settings, begun=view.begun
+        )
 
     async def _run(self, key: Key) -> float | None:
         view = await self._observer.run(key)

@@ -23,6 +23,7 @@ from flow_operator.api.v1alpha1.pod import EnvVar, Parameters
 class Phase(StrEnum):
     """Where a run is. Open: later releases may add phases."""
 
+    SCHEDULED = "Scheduled"
     QUEUED = "Queued"
     PENDING = "Pending"
     FETCHING = "Fetching"
@@ -202,8 +203,8 @@ class FlowRunStatus(Model):
     phase: str | None = Field(
         default=None,
         description=(
-            "Where the run is: Queued, Pending, Fetching, Running, Succeeded, Failed, Cancelled. "
-            "Later releases may add phases."
+            "Where the run is: Scheduled, Queued, Pending, Fetching, Running, Succeeded, Failed, "
+            "Cancelled. Later releases may add phases."
         ),
     )
     conditions: list[Condition] = Field(
@@ -260,5 +261,7 @@ class FlowRun(Model):
     metadata: ObjectMeta
     spec: FlowRunSpec = Field(description="Which deployment to run, and what differs this time.")
     status: FlowRunStatus = Field(
-        default_factory=FlowRunStatus, description="What the operator knows about the run."
+        default_factory=FlowRunStatus,
+        description="What the operator knows about the run.",
+        json_schema_extra={"default": {"phase": Phase.SCHEDULED.value}},
     )
