@@ -128,14 +128,14 @@ async def _ticks(api: Api, options: Options, pids: dict[str, int], section: Sect
     began = int(time.time()) + (10 if options.quick else 40)
     anchors = {f"tick-{i:04}": began + i * every // count for i in range(count)}
     say(f"latency: {count} schedules, every {every} s each, for {cycles * every} s")
-    await api.together(api.create(_ticking(name, at, every)) for name, at in anchors.items())
-    if time.time() > began:
-        raise BenchError("the deployments were not there before the first tick that counts")
     ticks = Ticks(began, began + cycles * every)
     async with (
         api.watching("FlowRun", _NAMESPACE, ticks.run, whole=True),
         api.watching("Job", _NAMESPACE, ticks.job),
     ):
+        await api.together(api.create(_ticking(name, at, every)) for name, at in anchors.items())
+        if time.time() > began:
+            raise BenchError("the deployments were not there before the first tick that counts")
         await asyncio.sleep(began - time.time())
         meter = Meter(pids)
         await until(

@@ -14,12 +14,16 @@ from tests.bench.scale.soak import Ledger
 from tests.bench.tables import MISS
 
 
-def run(name: str, tick: datetime, at: float = 0.0) -> Seen:
+def run(uid: str, name: str, tick: datetime) -> Seen:
     spec: Object = {
         "deploymentRef": {"name": name},
         "trigger": {"type": "Schedule", "scheduledTime": tick.isoformat()},
     }
-    return Seen(at, "ADDED", {"metadata": {"name": f"{name}-x", "uid": "u"}, "spec": spec})
+    return Seen(0.0, "ADDED", {"metadata": {"name": f"{name}-x", "uid": uid}, "spec": spec})
+
+
+def job(owner: str) -> Seen:
+    return Seen(0.0, "ADDED", {"metadata": {"name": "j", "ownerReferences": [{"uid": owner}]}})
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 2), (0.99, 4), (1.0, 4), (0.25, 1)])
@@ -42,16 +46,20 @@ def test_a_goal_that_is_exceeded_is_a_miss() -> None:
 
 def test_a_lost_and_a_double_tick_are_found_in_the_failover() -> None:
     ticks, began = Ticks(), datetime(2026, 1, 1, tzinfo=UTC)
-    for second in (0, 3, 9, 9):
-        ticks.run(run("due-0001", began + timedelta(seconds=second)))
+    for number, second in enumerate((0, 3, 6, 9, 9, 12)):
+        ticks.run(run(f"u{number}", "due-0001", began + timedelta(seconds=second)))
+    for number in (0, 1, 3, 4):
+        ticks.job(job(f"u{number}"))
 
     assert (ticks.lost(), ticks.double()) == (1, 1)
 
 
 def test_a_lost_and_a_double_tick_are_found_in_the_soak() -> None:
     ledger, began = Ledger(20), datetime(2026, 1, 1, tzinfo=UTC)
-    for second in (0, 20, 60, 60):
-        ledger.note(run("soak-0001", began + timedelta(seconds=second)))
+    for number, second in enumerate((0, 20, 40, 60, 80)):
+        ledger.run(run(f"u{number}", "soak-0001", began + timedelta(seconds=second)))
+    for number in (0, 1, 3, 3):
+        ledger.job(job(f"u{number}"))
 
     end = (began + timedelta(seconds=79)).timestamp()
     assert ledger.problems(["soak-0001"], end) == (1, 1)
