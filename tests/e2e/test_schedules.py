@@ -27,6 +27,7 @@ def broken():
 """
 
 EVERY = timedelta(seconds=8)
+AHEAD = ("ahead", "left-out", "held-back")
 
 
 def every(seconds: int, **more: Any) -> list[dict[str, Any]]:
@@ -76,6 +77,7 @@ def commit(namespace: Namespace, servers: Servers) -> str:
             schedules=[{"name": "wrong", "cron": "99 * * * *"}, *every(5)],
             concurrencyPolicy="Forbid",
         ),
+        *(deployment(name, "told", schedules=every(40)) for name in AHEAD),
         deployment("retried", "broken", retries={"limit": 1, "backoff": {"duration": "1s"}}),
         deployment("late", "patient", activeDeadlineSeconds=8),
         deployment("late-attempt", "patient", attemptDeadlineSeconds=4),
@@ -107,6 +109,51 @@ def test_one_run_a_tick(namespace: Namespace) -> None:
     upcoming = datetime.fromisoformat(status["nextScheduleTime"])
     assert abs(upcoming - datetime.now(UTC)) < timedelta(seconds=30)
     assert status["schedule"] == "every 8s"
+
+
+def scheduled(namespace: Namespace, deployment: str) -> Object:
+    """The run of a tick that is some seconds away."""
+
+    def look() -> Object | None:
+        soon = (datetime.now(UTC) + timedelta(seconds=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for run in namespace.runs(deployment):
+            if phase(run) == "Scheduled" and run["spec"]["trigger"]["scheduledTime"] > soon:
+                return run
+        return None
+
+    return wait_for(look, 90, f"a run of {deployment} to be scheduled", namespace.explain)
+
+
+def test_a_run_is_scheduled_ahead(namespace: Namespace) -> None:
+    """It is there before its tick, and begins then."""
+    name = scheduled(namespace, "ahead")["metadata"]["name"]
+    run = namespace.finished(name, 90)
+    tick = run["spec"]["trigger"]["scheduledTime"]
+    assert phase(run) == "Succeeded"
+    assert run["metadata"]["creationTimestamp"] < tick <= run["status"]["startTime"]
+
+
+def test_a_scheduled_run_can_be_left_out(namespace: Namespace) -> None:
+    """Cancelled before its tick, it never has a Job."""
+    name = scheduled(namespace, "left-out")["metadata"]["name"]
+    namespace.run("patch", "fr", name, "--type=merge", "-p", '{"spec":{"cancel":true}}')
+    run = namespace.finished(name, 30)
+    assert phase(run) == "Cancelled"
+    assert run["status"]["completionTime"] < run["spec"]["trigger"]["scheduledTime"]
+    assert namespace.jobs_of(run) == []
+
+
+def test_a_suspended_deployment_has_no_scheduled_run(namespace: Namespace) -> None:
+    """It is deleted as soon as its deployment does not want it any more."""
+    run = scheduled(namespace, "held-back")
+    namespace.run("patch", "fd", "held-back", "--type=merge", "-p", '{"spec":{"suspend":true}}')
+
+    def is_gone() -> bool | None:
+        there = {found["metadata"]["uid"] for found in namespace.runs("held-back")}
+        return run["metadata"]["uid"] not in there or None
+
+    wait_for(is_gone, 15, "the scheduled run to be deleted", namespace.explain)
+    assert namespace.jobs_of(run) == []
 
 
 def test_failing_flow_is_retried(namespace: Namespace, commit: str) -> None:

@@ -42,7 +42,7 @@ class Ticks:
     """The runs and Jobs that were seen.
 
     Attributes:
-        runs: The ticks of all runs that were ever made, by UID. That of the next tick is made ahead.
+        runs: The ticks of all runs that were ever made, ahead or not, by UID.
         jobs: How many Jobs each of them has.
         arrived: When the Jobs came, in order.
     """

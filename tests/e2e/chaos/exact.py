@@ -117,6 +117,8 @@ def _run(after: Aftermath, flow: Flow, run: Run, jobs: list[Object]) -> Iterator
     where = f"FlowRun {run.name}"
     if owner_of(run.raw) != after.deployments[flow.name]["metadata"]["uid"]:
         yield f"{where} does not belong to its deployment"
+    if run.acted < run.tick:
+        yield f"{where} began {run.tick - run.acted} s before its tick"
     if run.phase != "Succeeded":
         yield f"{where} is {run.phase or 'new'} ({run.reason})"
     count = 1 if flow.ends_well(text_of(run.tick), 1) else 2

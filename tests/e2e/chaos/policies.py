@@ -179,6 +179,8 @@ class _Model:
         names = {run.name: run for run in own}
         for run in own:
             where = f"FlowRun {run.name}"
+            if run.acted < run.tick:
+                yield f"{where} began {run.tick - run.acted} s before its tick"
             if limit and run.acted - run.tick > limit + LATEST:
                 yield f"{where} was made {run.acted - run.tick} s after its tick"
             if len(run.raw["status"].get("attempts") or []) > 1:

@@ -147,6 +147,48 @@ def test_all_is_well(of: Flow) -> None:
     assert exact.judge(after, World().flows) == []
 
 
+def with_plan(*flows: Flow) -> Aftermath:
+    """All is well, and a run that was made ahead of its tick was deleted again."""
+    world = World(*flows)
+    after = world.aftermath()
+    plan = world.run(world.flows[-1], END + 10, late=-15)
+    plan["metadata"] |= {
+        "uid": "uid-plan",
+        "annotations": {"flow-operator.io/made-ahead": "0123456789"},
+    }
+    plan["status"] = {"phase": "Scheduled"}
+    for gone in (False, True):
+        after.record.states["FlowRun"].append(State(END, plan, gone=gone))
+    return after
+
+
+def test_a_run_made_ahead_may_be_deleted() -> None:
+    """Until it begins it does not count."""
+    after = with_plan(ALLOW)
+    assert policies.judge(after, [ALLOW]) == []
+    assert exact.judge(with_plan(), World().flows) == []
+
+
+def test_a_run_made_ahead_that_has_a_job_may_not_be_deleted() -> None:
+    """Whatever it says of itself."""
+    after = with_plan()
+    after.created["Job", "uid-plan/1"] = {"uid-job"}
+    (problem,) = exact.judge(after, World().flows)
+    assert "was deleted" in problem
+
+
+def test_a_run_that_begins_before_its_tick() -> None:
+    """It was made ahead, and somebody did not wait."""
+    world = World(ALLOW)
+    for run in (world.one(ALLOW), world.one(world.flows[0])):
+        run["metadata"]["annotations"] = {"flow-operator.io/made-ahead": "0123456789"}
+        run["status"]["startTime"] = text_of(Run.of(run).tick - 3)
+    (problem,) = policies.judge(world.aftermath(), [ALLOW])
+    assert "began 3 s before its tick" in problem
+    (problem,) = exact.judge(world.aftermath(), world.flows[:1])
+    assert "began 3 s before its tick" in problem
+
+
 def test_a_tick_that_somebody_could_have_run() -> None:
     """While others act in time, no tick is missed."""
     world = World(ALLOW)

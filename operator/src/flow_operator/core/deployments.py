@@ -116,7 +116,8 @@ def decide_deployment(
     if status != raw.get("status"):
         actions.append(WriteStatus(status))
         actions += turn.news(problems)
-    may_wait = len(actions) == 1 and _is_progress(raw.get("status") or {}, status)
+    alone = len(actions) == 1 and isinstance(actions[0], WriteStatus)
+    may_wait = alone and _is_progress(raw.get("status") or {}, status)
     actions += ahead.creations
     expiry = None
     if not plan.starts and not refusal:  # once all is on record a name may be freed
