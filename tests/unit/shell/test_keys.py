@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from flow_operator.shell.keys import (
     Concern,
     deployment_key,
@@ -53,7 +55,23 @@ def test_a_run_without_spec_or_status_is_looked_at_all_the_same() -> None:
 
 def test_a_child_is_about_the_run_that_its_annotation_names() -> None:
     told = keys_of_child(child({"flow-operator.io/run": "r"}))
-    assert told == Concern((run_key("data", "r"),))
+    assert told == Concern(later=(run_key("data", "r"),))
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"phase": "Succeeded"},
+        {"phase": "Failed"},
+        {"phase": "Running", "conditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"conditions": [{"type": "Complete", "status": "True"}]},
+        {"conditions": [{"type": "FailureTarget", "status": "True"}]},
+    ],
+)
+def test_a_child_that_has_ended_does_not_wait(status: dict[str, Any]) -> None:
+    """What comes next may be another attempt, or another run's turn."""
+    ended = child({"flow-operator.io/run": "r"}) | {"status": status}
+    assert keys_of_child(ended) == Concern((run_key("data", "r"),))
 
 
 def test_a_child_of_somebody_else_is_about_nothing() -> None:

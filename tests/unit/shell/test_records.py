@@ -55,4 +55,4 @@ def test_job_and_pod_are_read_alike() -> None:
 
 def test_who_is_concerned_is_told() -> None:
     concern = record_of(JOBS, job("j", 3, "etl-1"))[1]
-    assert [str(key) for key in concern.now] == ["FlowRun data/etl-1"]
+    assert [str(key) for key in concern.later] == ["FlowRun data/etl-1"]

@@ -1,4 +1,4 @@
-"""What a watch tells is left out where nothing of it is decided on."""
+"""What a watch tells of an object is taken where it arrives; kopf hears of the rest."""
 
 from __future__ import annotations
 
@@ -7,48 +7,37 @@ from typing import Any
 
 import pytest
 
-from flow_operator.shell.cluster import JOBS
-from flow_operator.shell.store import Store
-from flow_operator.shell.watching import only_newer
+from flow_operator.shell.watching import object_of
 from tests.unit.shell.objects import job
-
-
-@pytest.fixture
-def store() -> Store:
-    store = Store(lambda _: None)
-    store.saw(JOBS, job("a", 5, "etl-1"))
-    return store
 
 
 def line(kind: str, manifest: dict[str, Any]) -> bytes:
     return json.dumps({"type": kind, "object": manifest}, separators=(",", ":")).encode()
 
 
-def test_what_others_note_on_an_object_is_left_out(store: Store) -> None:
-    """The Job controller counts Pods; who wrote which field is of interest to nobody here."""
-    counted = job("a", 7, "etl-1")
-    counted["status"] |= {"active": 1, "ready": 0, "startTime": "2026-11-23T06:00:01Z"}
-    counted["metadata"]["managedFields"] = [{"manager": "kube-controller-manager"}]
-    newer = only_newer(store, "jobs", line("MODIFIED", counted))
-    assert newer
-    assert (newer[0].name, newer[0].version) == ("a", 7)
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED"])
+def test_an_object_that_is_there_is_taken(kind: str) -> None:
+    found = object_of("jobs", line(kind, job("a", 7, "etl-1")))
+    assert found
+    record, concern = found
+    assert (record.kind, record.name, record.version) == ("Job", "a", 7)
+    assert [key.name for key in concern.now + concern.later] == ["etl-1"]
 
 
 @pytest.mark.parametrize(
-    ("kind", "manifest"),
+    "told",
     [
-        ("MODIFIED", job("a", 7, "etl-1", "Complete")),
-        ("MODIFIED", job("a", 7, "etl-1", suspend=True)),
-        ("MODIFIED", job("unknown", 7, "etl-1")),
-        ("MODIFIED", job("a", 7, "etl-1") | {"metadata": job("b", 7, "x")["metadata"]}),
-        ("ADDED", job("a", 7, "etl-1")),
-        ("DELETED", job("a", 7, "etl-1")),
+        line("DELETED", job("a", 7, "etl-1")),
+        b'{"type":"BOOKMARK","object":{"kind":"Job","metadata":{"resourceVersion":"9"}}}',
+        b'{"type":"ERROR","object":{"code":410}}',
+        b'{"type":"ADDED","object":{"metadata":{}}}',
+        b'{"type":"MODIFIED","object":{"metadata"',
     ],
 )
-def test_everything_else_is_told(store: Store, kind: str, manifest: dict[str, Any]) -> None:
-    assert only_newer(store, "jobs", line(kind, manifest)) is None
+def test_kopf_hears_of_everything_else(told: bytes) -> None:
+    """Of what is gone, so that it forgets it, and of what is wrong with a watch."""
+    assert object_of("jobs", told) is None
 
 
-def test_what_is_no_object_of_ours_is_told(store: Store) -> None:
-    assert only_newer(store, "jobs", b'{"type":"ERROR","object":{"code":410}}') is None
-    assert only_newer(store, "namespaces", line("MODIFIED", job("a", 7, "etl-1"))) is None
+def test_kopf_hears_of_other_kinds() -> None:
+    assert object_of("namespaces", line("MODIFIED", job("a", 7, "etl-1"))) is None

@@ -6,6 +6,17 @@ from typing import Any, NamedTuple
 from flow_operator.core import names
 
 
+_END = {
+    "Succeeded",
+    "Failed",
+    "Complete",
+    "SuccessCriteriaMet",
+    "FailureTarget",
+    "DisruptionTarget",
+}
+"""Phases and conditions of a Job or Pod with which it ends, or is about to."""
+
+
 class Key(NamedTuple):
     """A FlowDeployment or a FlowRun to look at."""
 
@@ -61,9 +72,20 @@ def keys_of_run(run: Mapping[str, Any]) -> Concern:
 
 
 def keys_of_child(child: Mapping[str, Any]) -> Concern:
-    """Return the FlowRun that a Job or Pod of ours belongs to."""
+    """Return the FlowRun that a Job or Pod of ours belongs to.
+
+    Until that has ended, it only says how far the run is.
+    """
     meta = child["metadata"]
     run = (meta.get("annotations") or {}).get(names.ANNOTATION_RUN)
     if run and (meta.get("labels") or {}).get(names.LABEL_MANAGED_BY) == names.MANAGER:
-        return Concern((run_key(meta["namespace"], run),))
+        keys = (run_key(meta["namespace"], run),)
+        return Concern(keys) if _has_ended(child) else Concern(later=keys)
     return Concern()
+
+
+def _has_ended(child: Mapping[str, Any]) -> bool:
+    """Tell whether a Job or Pod says that it has ended, or is about to."""
+    status = child.get("status") or {}
+    said = {condition.get("type") for condition in status.get("conditions") or []}
+    return bool(_END & {status.get("phase"), *said})

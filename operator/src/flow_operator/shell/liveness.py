@@ -57,15 +57,14 @@ class Liveness:
         self,
         echoes: Echoes | None = None,
         only_news: Callable[[Any], Any] = lambda listed: listed,
-        tells: Callable[[str, bytes], bool] = lambda _plural, _line: True,
+        passes: Callable[[str, bytes], bool] = lambda _plural, _line: True,
     ) -> type[aiohttp.ClientResponse]:
         """Return a class of responses that report the signs of life of watches.
 
         Args:
             echoes: What need not be passed on of a watch.
             only_news: Takes out of a list what need not be passed on.
-            tells: Asked of each line of a watch, by the plural of the kind, whether it says
-                anything of interest.
+            passes: Asked of each line of a watch, by the plural of the kind, whether to pass it on.
         """
         note, known = self.note, echoes or Echoes()
 
@@ -74,7 +73,7 @@ class Liveness:
                 await super().start(connection)
                 if self.status == 200 and self.url.query.get("watch") == "true":
                     note(self.url.path)
-                    self.content = _Heard(self.content, self.url.path, note, known, tells)  # type: ignore[assignment]
+                    self.content = _Heard(self.content, self.url.path, note, known, passes)  # type: ignore[assignment]
                 return self
 
             async def json(self, **options: Any) -> Any:
@@ -84,7 +83,7 @@ class Liveness:
 
 
 class _Heard:
-    """A stream of lines that tells when bytes arrive, and leaves out what is no news."""
+    """A stream of lines that tells when bytes arrive, and leaves out what is not passed on."""
 
     def __init__(
         self,
@@ -92,13 +91,13 @@ class _Heard:
         path: str,
         note: Callable[[str], None],
         echoes: Echoes,
-        tells: Callable[[str, bytes], bool],
+        passes: Callable[[str, bytes], bool],
     ) -> None:
         self._stream = stream
         self._path = path
         self._note = note
         self._echoes = echoes
-        self._tells = tells
+        self._passes = passes
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -114,6 +113,6 @@ class _Heard:
             *lines, rest = b"".join((*begun, chunk)).split(b"\n")
             begun = [rest]
             news = await self._echoes.news(plural, lines)
-            if news := [line for line in news if self._tells(plural, line)]:
+            if news := [line for line in news if self._passes(plural, line)]:
                 yield b"\n".join((*news, b""))
         yield b"".join(begun)

@@ -60,14 +60,16 @@ class Store:
         self._changed(concern)
         return True
 
-    def is_known(self, record: Record) -> bool:
-        """Tell whether an object is as it is known but for its version; ask in any thread."""
+    def _is_known(self, record: Record) -> bool:
         known = self._tables[record.kind].get((record.namespace, record.name))
         return known is not None and known.body == record.body
 
     def renew(self, record: Record, concern: Concern) -> None:
-        """Take note of the version of an object that was known otherwise, and is as a rule."""
-        self.take(record, Concern() if self.is_known(record) else concern)
+        """Take note of an object that a watch shows: of its version alone if that is all.
+
+        Much of what the kubelet and the Job controller write is nothing to decide on.
+        """
+        self.take(record, Concern() if self._is_known(record) else concern)
 
     def drop(self, record: Record, concern: Concern) -> None:
         """Take note that an object is gone."""

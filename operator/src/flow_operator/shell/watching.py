@@ -1,5 +1,9 @@
 """Runs kopf in a thread with an event loop of its own, and gives it up as soon as it fails.
 
+kopf lists, watches and connects anew. What a watch says of an object that is there is taken into
+the store where it arrives: kopf would take a millisecond for each event. Its handlers see what was
+listed, and what is gone.
+
 When one of its watches cannot go on, kopf 1.45 ends slowly or not at all, and cancels every task
 that it finds. Its loop is therefore not ours: it is stopped with whatever is left in it.
 """
@@ -27,7 +31,7 @@ from flow_operator.shell.store import Store
 
 logger = logging.getLogger(__name__)
 
-_MODIFIED = b'{"type":"MODIFIED"'
+_THERE = (b'{"type":"ADDED"', b'{"type":"MODIFIED"')
 _WATCHED = {resource.plural: resource for resource in WATCHED}
 
 _STOP_SECONDS = 0.5
@@ -78,13 +82,13 @@ async def watch(
         gone = event["type"] == "DELETED"
         note(partial(store.drop if gone else store.take, *record_of(resource, event["object"])))
 
-    def tells(plural: str, line: bytes) -> bool:
-        newer = only_newer(store, plural, line)
-        if newer:
-            note(partial(store.renew, *newer))
-        return newer is None
+    def is_for_kopf(plural: str, line: bytes) -> bool:
+        found = object_of(plural, line)
+        if found:
+            note(partial(store.renew, *found))
+        return found is None
 
-    responses = liveness.response_class(store.echoes, store.only_news, tells)
+    responses = liveness.response_class(store.echoes, store.only_news, is_for_kopf)
     watcher = _Watcher(connection, namespaces, show, responses)
 
     def work() -> None:
@@ -103,16 +107,14 @@ async def watch(
         await asyncio.wait([ended], timeout=2 * _STOP_SECONDS)
 
 
-def only_newer(store: Store, plural: str, line: bytes) -> tuple[Record, Concern] | None:
-    """Return what a line of a watch is about if nothing of that has changed that is kept.
-
-    Much of what the kubelet and the Job controller write is nothing to decide on, and kopf takes a
-    millisecond for each event. May be called in any thread.
-    """
-    if not line.startswith(_MODIFIED) or plural not in _WATCHED:
+def object_of(plural: str, line: bytes) -> tuple[Record, Concern] | None:
+    """Return the object that a line of a watch shows; None: it says something else."""
+    if not line.startswith(_THERE) or plural not in _WATCHED:
         return None
-    record, concern = record_of(_WATCHED[plural], json.loads(line)["object"])
-    return (record, concern) if store.is_known(record) else None
+    try:
+        return record_of(_WATCHED[plural], json.loads(line)["object"])
+    except (ValueError, KeyError, TypeError):
+        return None  # kopf knows what to do about a broken watch
 
 
 class _Watcher:
