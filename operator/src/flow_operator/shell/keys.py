@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from flow_operator.core import names
 
-
 _END = {
     "Succeeded",
     "Failed",
