@@ -42,7 +42,7 @@ reconciler.decide_deployment = decide_deployment
 
 IMPATIENT = """
 from flow_operator.core import runs
-runs.is_held = lambda *args: False
+runs.held_for = lambda *args: None
 """
 FORGET_FAILED = """
 from flow_operator.shell.queue import WorkQueue

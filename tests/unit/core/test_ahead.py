@@ -11,7 +11,7 @@ from flow_operator.core.decision import CreateJob, CreateRun, WriteStatus
 from flow_operator.core.deployments import decide_deployment
 from flow_operator.core.settings import Settings
 from tests.unit.core.scheduled import EVERY_MINUTE, MINUTE, at, end_runs, ticks, world_with
-from tests.unit.core.world import T0, KilledError, World, deployment, stamp
+from tests.unit.core.world import T0, KilledError, World, deployment, flow_run, stamp
 
 TICK = T0 + MINUTE
 SHORTLY_BEFORE = TICK - timedelta(seconds=5)
@@ -235,3 +235,25 @@ def test_jitter_counts_from_the_moment_that_it_asks_for() -> None:
             assert had
             begun.append(world.now)
     assert begun[0] > TICK
+
+
+def test_what_somebody_makes_is_no_plan() -> None:
+    """The mark alone holds nothing: not a run of one's own, nor one that names no tick."""
+    world = world_with(schedules=[{"name": "x", "cron": "0 0 1 1 *"}])
+    marked = {"flow-operator.io/made-ahead": "0123456789"}
+    trigger = {"type": "Schedule", "schedule": "x", "scheduledTime": "2030-02-30T00:00:00Z"}
+    for name, spec in (("own", {}), ("wrong", {"trigger": trigger})):
+        run = flow_run(name, **spec)
+        run["metadata"]["annotations"] = marked
+        owner = {
+            "apiVersion": "flow-operator.io/v1alpha1",
+            "kind": "FlowDeployment",
+            "name": "etl",
+            "uid": "uid-etl",
+            "controller": True,
+        }
+        run["metadata"]["ownerReferences"] = [owner] if spec else []
+        world.put(run)
+    world.reconcile()
+    phases = {run["metadata"]["name"]: run["status"]["phase"] for run in world.all("FlowRun")}
+    assert phases == {"own": "Pending", "wrong": "Failed"}

@@ -19,7 +19,6 @@ from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun
 from flow_operator.core import names
 from flow_operator.core.concurrency import MAX_OPEN_RUNS, limit_of, open_runs
 from flow_operator.core.decision import CreateRun, DeleteRun
-from flow_operator.core.durations import parse_moment
 from flow_operator.core.runstate import is_finished
 from flow_operator.core.schedules import Clock, Due, tick_of
 from flow_operator.core.settings import Settings
@@ -58,16 +57,18 @@ def is_plan(run: FlowRun) -> bool:
     return made_ahead and run.status.resolved_spec is None and not is_finished(run)
 
 
-def is_held(run: FlowRun, deployment: dict[str, Any] | None) -> bool:
-    """Tell whether a run is a plan that its deployment has not let begin."""
-    trigger = run.spec.trigger
-    if deployment is None or not trigger or not trigger.scheduled_time or not is_plan(run):
-        return False
+def held_for(run: FlowRun, deployment: dict[str, Any] | None) -> datetime | None:
+    """Return the tick of a plan that its deployment has not let begin; None: nothing holds it."""
+    if deployment is None or not is_plan(run):
+        return None
+    tick = tick_of(run, deployment["metadata"]["uid"])
+    if tick is None:
+        return None
+    name, time = tick
     for record in (deployment.get("status") or {}).get("schedules") or []:
-        if record.get("name") == trigger.schedule:
-            handled = datetime.fromisoformat(record["handledUntil"])
-            return parse_moment(trigger.scheduled_time) > handled
-    return True
+        if record["name"] == name and time <= datetime.fromisoformat(record["handledUntil"]):
+            return None
+    return time
 
 
 def split(
@@ -84,7 +85,7 @@ def split(
     others: list[FlowRun] = []
     plans: list[FlowRun] = []
     for run in runs:
-        tick = tick_of(run, deployment) if is_plan(run) else None
+        tick = tick_of(run, deployment.metadata.uid) if is_plan(run) else None
         record = records.get(tick[0]) if tick else None
         on_record = tick is not None and record is not None and tick[1] <= record.handled_until
         is_one = tick is not None and not on_record and run.metadata.name not in begun

@@ -51,7 +51,7 @@ def expired_runs(
 
 
 def _on_record(run: FlowRun, deployment: FlowDeployment) -> bool:
-    tick = tick_of(run, deployment)
+    tick = tick_of(run, deployment.metadata.uid)
     if tick is None:
         return True
     name, time = tick

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun, Phase, Reason
 from flow_operator.api.v1alpha1.flowrun import Attempt
 from flow_operator.core import names, runstatus
-from flow_operator.core.ahead import is_held
+from flow_operator.core.ahead import held_for
 from flow_operator.core.concurrency import limit_of
 from flow_operator.core.conditions import shorten
 from flow_operator.core.deadlines import (
@@ -29,7 +29,6 @@ from flow_operator.core.decision import (
     Refusal,
     SuspendJob,
 )
-from flow_operator.core.durations import parse_moment
 from flow_operator.core.gate import expired_in_queue, expiry_in_queue, held_by_deployment
 from flow_operator.core.invalid import parameters_problem, problems_of, tick_problem
 from flow_operator.core.job import build_job
@@ -94,8 +93,8 @@ def decide_run(
     if run.spec.cancel:
         when = "between two attempts" if run.status.attempts else "before it ran"
         return runstatus.finish(run, _cancelled(run, when), now)
-    if is_held(run, view.deployment):
-        return Decision(requeue_after=_until_tick(run, now) + _POLL_SECONDS)
+    if tick := held_for(run, view.deployment):
+        return Decision(requeue_after=max((tick - now).total_seconds(), 0.0) + _POLL_SECONDS)
     if run.status.resolved_spec is None:
         return _take_up(run, view, now, settings, refusal)
     if is_queued(run):
@@ -115,7 +114,7 @@ def may_start(view: RunView) -> bool:
         or is_started(run)
         or run.spec.cancel
         or view.deployment is None
-        or is_held(run, view.deployment)
+        or held_for(run, view.deployment)
         or held_by_deployment(run, view.deployment)
     )
 
@@ -132,12 +131,6 @@ def first_job(
     decision = _take_up(run, RunView({}, deployment), now, settings, None)
     action = decision.actions[0] if decision.actions else None
     return replace(action, optional=True) if isinstance(action, CreateJob) else None
-
-
-def _until_tick(run: FlowRun, now: datetime) -> float:
-    trigger = run.spec.trigger
-    tick = parse_moment(trigger.scheduled_time) if trigger and trigger.scheduled_time else now
-    return max((tick - now).total_seconds(), 0.0)
 
 
 def _tidy_up(run: FlowRun, now: datetime) -> Decision:

@@ -240,8 +240,8 @@ def summary_of(deployment: FlowDeployment) -> str | None:
     return f"{text} and {rest} more" if rest else text
 
 
-def tick_of(run: FlowRun, deployment: FlowDeployment) -> tuple[str, datetime] | None:
-    """Return which tick the operator made a run for, if it did."""
+def tick_of(run: FlowRun, deployment_uid: str) -> tuple[str, datetime] | None:
+    """Return which tick of a deployment the operator made a run for, if it did."""
     trigger, owner = run.spec.trigger, run.metadata.controller()
     if (
         trigger is None
@@ -249,7 +249,7 @@ def tick_of(run: FlowRun, deployment: FlowDeployment) -> tuple[str, datetime] | 
         or not trigger.schedule
         or not trigger.scheduled_time
         or owner is None
-        or owner.uid != deployment.metadata.uid
+        or owner.uid != deployment_uid
     ):
         return None
     try:
@@ -259,7 +259,7 @@ def tick_of(run: FlowRun, deployment: FlowDeployment) -> tuple[str, datetime] | 
 
 
 def _tick_of(run: FlowRun, deployment: FlowDeployment, schedule: str) -> datetime | None:
-    tick = tick_of(run, deployment)
+    tick = tick_of(run, deployment.metadata.uid)
     return tick[1].astimezone(UTC) if tick and tick[0] == schedule else None
 
 

@@ -1,7 +1,7 @@
 """Keeps the watches from telling this process what it has just written itself.
 
 Most of what changes about a run is written by the operator, and known from the answer. Its echo
-would cost more than the write: kopf takes a millisecond for each event.
+would be parsed and decided on once more.
 """
 
 import asyncio
