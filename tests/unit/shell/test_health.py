@@ -96,6 +96,30 @@ async def test_what_is_missing_makes_it_unready_and_not_dead() -> None:
     assert await waiting.alive() == []
 
 
+async def test_a_list_that_is_known_is_not_read() -> None:
+    """The watch begins where that was read; an error, and the next list, are read as ever."""
+    answers = [
+        web.json_response({}, status=500),
+        web.json_response({}),
+        web.json_response({"a": 1}),
+    ]
+
+    async def answer(_: web.Request) -> web.Response:
+        return answers.pop(0)
+
+    responses = Liveness([]).response_class(listed={"/apis/x": 7})
+    address, stop = await serve(answer)
+    try:
+        async with aiohttp.ClientSession(response_class=responses) as session:
+            found = []
+            for _ in range(3):
+                async with session.get(f"{address}/apis/x?limit=500") as response:
+                    found.append(await response.json())
+    finally:
+        await stop()
+    assert found == [{}, {"metadata": {"resourceVersion": "7"}, "items": []}, {"a": 1}]
+
+
 async def test_a_watch_shows_life_when_it_opens_and_with_every_byte() -> None:
     """Seen on the connection: kopf keeps bookmarks to itself."""
     go = asyncio.Event()

@@ -25,7 +25,9 @@ async def test_everything_is_loaded_page_by_page(
 ) -> None:
     first = listed(9, deployment("a"), more="next")
     script.answers = [first, listed(9, deployment("b")), listed(9)]
-    await load(cluster, [None], store)
+    versions = await load(cluster, [None], store)
+    assert versions[FLOW_DEPLOYMENTS.path(None)] == 9
+    assert len(versions) == 4
     assert [record.name for record in store.records(FLOW_DEPLOYMENTS)] == ["a", "b"]
     assert [seen.query.get("continue") for seen in script.seen[:2]] == [None, "next"]
     assert [seen.query.get("labelSelector") for seen in script.seen[-2:]] == [

@@ -145,22 +145,29 @@ class _Operator:
             await self._wait_for_cluster()
             self._liveness.restart()
             try:
-                await self._load()
-                await watch(self._connection, self._config.namespaces, self._store, self._liveness)
+                listed = await self._load()
+                await watch(
+                    self._connection,
+                    self._config.namespaces,
+                    self._store,
+                    self._liveness,
+                    listed,
+                )
             except WatchingStoppedError as error:
                 logger.error("Watching stopped, and begins again: %s", error)
                 self._health.waiting_for = [f"watching stopped: {error}"]
                 await asyncio.sleep(1.0)
 
-    async def _load(self) -> None:
-        """Fill the store, once in the life of the process."""
+    async def _load(self) -> dict[str, int]:
+        """Fill the store, once in the life of the process; return as of when that is."""
         if self._loaded.is_set():
-            return
+            return {}
         try:
-            await load(self._cluster, self._config.scopes, self._store)
+            listed = await load(self._cluster, self._config.scopes, self._store)
         except ClusterError as error:
             raise WatchingStoppedError(f"before it began: {error}") from error
         self._loaded.set()
+        return listed
 
     async def _wait_for_cluster(self) -> None:
         """Return when all that the operator needs is there; say what is not, once."""

@@ -58,15 +58,19 @@ class Liveness:
         echoes: Echoes | None = None,
         only_news: Callable[[Any], Any] = lambda listed: listed,
         passes: Callable[[str, bytes], bool] = lambda _plural, _line: True,
+        listed: dict[str, int] | None = None,
     ) -> type[aiohttp.ClientResponse]:
         """Return a class of responses that report the signs of life of watches.
 
         Args:
             echoes: What need not be passed on of a watch.
             only_news: Takes out of a list what need not be passed on.
+            listed: Of which paths everything is known as of a resourceVersion: the first list of
+                each is not read, and the watch begins there. If that is too long ago by then, the
+                API server says so, and a second list is read.
             passes: Asked of each line of a watch, by the plural of the kind, whether to pass it on.
         """
-        note, known = self.note, echoes or Echoes()
+        note, known, unread = self.note, echoes or Echoes(), dict(listed or {})
 
         class WatchResponse(aiohttp.ClientResponse):
             async def start(self, connection: Any) -> aiohttp.ClientResponse:
@@ -77,6 +81,10 @@ class Liveness:
                 return self
 
             async def json(self, **options: Any) -> Any:
+                if self.status == 200 and self.url.path in unread:
+                    version = unread.pop(self.url.path)
+                    self.close()
+                    return {"metadata": {"resourceVersion": str(version)}, "items": []}
                 return only_news(await super().json(**options))
 
         return WatchResponse

@@ -33,19 +33,25 @@ def labels_of(resource: Resource) -> str | None:
     return OURS if resource in (JOBS, PODS) else None
 
 
-async def load(cluster: Cluster, scopes: Iterable[str | None], store: Store) -> None:
+async def load(cluster: Cluster, scopes: Iterable[str | None], store: Store) -> dict[str, int]:
     """Read everything into the store.
 
     A decision on half of it would be wrong: runs that are not known yet are not missing.
 
+    Returns:
+        By path, the resourceVersion that its list is of: a watch from there on misses nothing.
+
     Raises:
         ClusterError: The API server cannot be read.
     """
+    listed: dict[str, int] = {}
     for scope in scopes:
         for resource in WATCHED:
             async for page in cluster.pages(resource, scope, labels=labels_of(resource)):
+                listed.setdefault(resource.path(scope), version_of(page))
                 for item in page["items"]:
                     store.saw(resource, item)
+    return listed
 
 
 async def resync(

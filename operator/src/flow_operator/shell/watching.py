@@ -47,6 +47,7 @@ async def watch(
     namespaces: Collection[str],
     store: Store,
     liveness: Liveness,
+    listed: dict[str, int],
 ) -> None:
     """Watch until cancelled.
 
@@ -55,6 +56,7 @@ async def watch(
         namespaces: Which to watch; none: all.
         store: Takes what is seen; called in this loop.
         liveness: Takes the signs of life of the watches.
+        listed: By path, as of which resourceVersion the store has everything.
 
     Raises:
         WatchingStoppedError: The watches cannot go on, for example because the CRDs were removed.
@@ -88,7 +90,7 @@ async def watch(
             note(partial(store.renew, *found))
         return found is None
 
-    responses = liveness.response_class(store.echoes, store.only_news, is_for_kopf)
+    responses = liveness.response_class(store.echoes, store.only_news, is_for_kopf, listed)
     watcher = _Watcher(connection, namespaces, show, responses)
 
     def work() -> None:
