@@ -110,7 +110,11 @@ BUGS = {
         LOST_WAKE_UP, Fault(0, Kind.SLOW, 0, 20, 1), _says_running, "is Running|has active runs"
     ),
     "a key that failed and is not looked at again": Bug(
-        FORGET_FAILED, Fault(0, Kind.REFUSE, 0, 0, 1), _tries_again, "is Pending"
+        # For as long as the first attempt's Job and Pod may still wake the run.
+        FORGET_FAILED,
+        Fault(0, Kind.REFUSE, 0, 12, 60),
+        _tries_again,
+        "is Pending",
     ),
 }
 NO_BUG = "no bug"
@@ -149,5 +153,5 @@ def _storm(lab: Lab, name: str, bug: Bug) -> Storm:
     return Storm(
         lab, f"chaos-{lab.stamp}-{name}", flows, [bug.fault], slow=_SLOW, lag=_LAG,
         needed=[flow.name for flow in flows], operators=1, command=("-c", bug.code + RUN),
-        only=bug.only, calm_seconds=0, patience=_PATIENCE,
+        seconds=bug.fault.seconds, only=bug.only, calm_seconds=0, patience=_PATIENCE,
     )  # fmt: skip
