@@ -72,7 +72,7 @@ def held_for(run: FlowRun, deployment: dict[str, Any] | None) -> datetime | None
 
 
 def split(
-    deployment: FlowDeployment, runs: Iterable[FlowRun], begun: Collection[str]
+    deployment: dict[str, Any], runs: Iterable[FlowRun], begun: Collection[str]
 ) -> tuple[list[FlowRun], list[FlowRun]]:
     """Return the runs that have begun or may, and the plans.
 
@@ -81,15 +81,11 @@ def split(
         runs: The FlowRuns that name it.
         begun: Names of the plans that have a Job already, though they do not say so yet.
     """
-    records = {record.name: record for record in deployment.status.schedules or []}
     others: list[FlowRun] = []
     plans: list[FlowRun] = []
     for run in runs:
-        tick = tick_of(run, deployment.metadata.uid) if is_plan(run) else None
-        record = records.get(tick[0]) if tick else None
-        on_record = tick is not None and record is not None and tick[1] <= record.handled_until
-        is_one = tick is not None and not on_record and run.metadata.name not in begun
-        (plans if is_one else others).append(run)
+        held = run.metadata.name not in begun and held_for(run, deployment)
+        (plans if held else others).append(run)
     return others, plans
 
 
@@ -114,8 +110,7 @@ def plan_ahead(
     """
     if not may_plan(deployment, settings):
         return Ahead(_deletions_of(plans))
-    if len(open_runs(list(runs))) >= MAX_OPEN_RUNS:
-        return Ahead()
+    full = len(open_runs(list(runs))) >= MAX_OPEN_RUNS
     known = {run.metadata.name for run in runs}
     left = {run.metadata.name: run for run in plans}
     creations: list[CreateRun] = []
@@ -131,7 +126,9 @@ def plan_ahead(
                 del left[name]
         elif (moment := _moment(deployment, start)) > now:
             moments.append(moment)
-        elif start > now and name not in known:  # what has ended already is not made anew
+        elif (
+            start > now and not full and name not in known
+        ):  # what has ended already is not made anew
             manifest = run_manifest(deployment, tick)
             notes = {names.ANNOTATION_AHEAD: _digest(tick, deployment)}
             manifest["metadata"]["annotations"] = notes

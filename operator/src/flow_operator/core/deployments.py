@@ -76,7 +76,7 @@ def decide_deployment(
         return say_invalid(raw, problems, now)
     if deployment.metadata.deletion_timestamp:
         return Decision()
-    runs, plans = split(deployment, runs, begun)
+    runs, plans = split(raw, runs, begun)
     clocks, problems = read_clocks(deployment, raw, runs, now)
     timed = [(clock, due_ticks(clock, deployment, now)) for clock in clocks]
     due = due_starts(spec_change(deployment), make_ticks(timed))
