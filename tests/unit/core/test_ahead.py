@@ -257,3 +257,13 @@ def test_what_somebody_makes_is_no_plan() -> None:
     world.reconcile()
     phases = {run["metadata"]["name"]: run["status"]["phase"] for run in world.all("FlowRun")}
     assert phases == {"own": "Pending", "wrong": "Failed"}
+
+
+def test_a_plan_is_given_up_though_there_is_more_to_catch_up_with() -> None:
+    """More ticks than a pass takes are due, and that of the plan is too old."""
+    schedules = [{"name": "x", "interval": {"every": "1s"}}]
+    world = world_with(schedules=schedules, catchUp="all", startingDeadlineSeconds=100)
+    (plan,) = world.plans
+    at(world, T0 + timedelta(seconds=500))
+    assert plan["spec"]["trigger"]["scheduledTime"] not in world.ticks
+    assert len(world.ticks) == len(set(world.ticks)) == 101

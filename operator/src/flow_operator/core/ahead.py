@@ -116,7 +116,10 @@ def plan_ahead(
     creations: list[CreateRun] = []
     moments: list[datetime] = []
     for clock, due in timed:
-        if due.upcoming is None or due.more:
+        if due.more:  # what is later than this pass goes on record with the next one
+            left = {name: run for name, run in left.items() if not _is_later(run, clock, due)}
+            continue
+        if due.upcoming is None:
             continue
         time, start = due.upcoming
         tick = Tick(clock.schedule, time)
@@ -133,9 +136,14 @@ def plan_ahead(
             notes = {names.ANNOTATION_AHEAD: _digest(tick, deployment)}
             manifest["metadata"]["annotations"] = notes
             creations.append(CreateRun(manifest, optional=True))
-    if any(due.more for _, due in timed):
-        left.clear()  # they may be among those that follow
     return Ahead(_deletions_of(left.values()), tuple(creations), min(moments, default=None))
+
+
+def _is_later(plan: FlowRun, clock: Clock, due: Due) -> bool:
+    tick = tick_of(plan, clock.uid)
+    if tick is None or tick[0] != clock.schedule.name or due.handled is None:
+        return False
+    return tick[1] > due.handled
 
 
 def _deletions_of(plans: Iterable[FlowRun]) -> tuple[DeleteRun, ...]:
