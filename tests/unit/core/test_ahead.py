@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flow_operator.core.ahead import LEAD_SECONDS, SPREAD_SECONDS
+from flow_operator.core.concurrency import MAX_OPEN_RUNS
 from flow_operator.core.decision import CreateJob, CreateRun, WriteStatus
 from flow_operator.core.deployments import decide_deployment
 from flow_operator.core.settings import Settings
@@ -267,3 +268,16 @@ def test_a_plan_is_given_up_though_there_is_more_to_catch_up_with() -> None:
     at(world, T0 + timedelta(seconds=500))
     assert plan["spec"]["trigger"]["scheduledTime"] not in world.ticks
     assert len(world.ticks) == len(set(world.ticks)) == 101
+
+
+def test_a_plan_is_given_up_though_many_runs_are_open() -> None:
+    """A deployment with all the runs that it may have makes no more plans, and still deletes."""
+    world = planned()
+    for number in range(MAX_OPEN_RUNS):
+        world.put(flow_run(f"open-{number}"))
+    world.edit(suspend=True)
+    world.reconcile()
+    assert world.plans == []
+    world.edit(suspend=False)
+    world.reconcile()
+    assert world.plans == []

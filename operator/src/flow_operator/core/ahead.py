@@ -129,9 +129,7 @@ def plan_ahead(
                 del left[name]
         elif (moment := _moment(deployment, start)) > now:
             moments.append(moment)
-        elif (
-            start > now and not full and name not in known
-        ):  # what has ended already is not made anew
+        elif start > now and name not in known and not full:  # what has ended is not made anew
             manifest = run_manifest(deployment, tick)
             notes = {names.ANNOTATION_AHEAD: _digest(tick, deployment)}
             manifest["metadata"]["annotations"] = notes
