@@ -60,6 +60,20 @@ def test_what_is_gone_does_not_come_back(store: Store, told: Told) -> None:
     assert told[2:] == [RUN, ETL]
 
 
+def test_what_is_gone_is_forgotten_when_no_answer_can_be_that_late(told: Told) -> None:
+    """Runs come and go for years, and nothing may be left of them."""
+    now = 0.0
+    store = Store(told, lambda: now)
+    for name in ("early", "late"):
+        store.drop(*record_of(FLOW_RUNS, run(name, version=7)))
+        now += 100.0
+    store.drop(*record_of(FLOW_RUNS, run(version=7)))
+    for name in ("early", "late"):
+        store.wrote(FLOW_RUNS, run(name, version=6))
+    assert store.get(FLOW_RUNS, "data", "late") is None
+    assert store.get(FLOW_RUNS, "data", "early") is not None  # such an answer takes seconds
+
+
 def test_a_successor_of_the_same_name_stays(store: Store) -> None:
     """A deletion is about one object, not about its name."""
     old, new = run(version=5), run(version=9)

@@ -42,7 +42,7 @@ def spec_change_run_name(
     return f"{_cut(deployment)}-{digest(deployment_uid, spec_hash, sequence)}"
 
 
-@lru_cache(maxsize=1024)  # asked several times in every decision
+@lru_cache(maxsize=256)  # asked several times in every decision
 def tick_run_name(deployment: str, deployment_uid: str, schedule: str, tick: datetime) -> str:
     """Return the name of the one FlowRun for one tick of one schedule."""
     return f"{_cut(deployment)}-{digest(deployment_uid, schedule, int(tick.timestamp()))}"

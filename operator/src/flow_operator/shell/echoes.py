@@ -15,7 +15,8 @@ from itertools import count
 _PATIENCE = 0.25
 """For how many seconds an answer is waited for. An echo that counts as news does no harm."""
 _PAUSE = 0.01
-_REMEMBERED = 20_000
+_REMEMBERED = 5_000
+"""How many answers: what a busy operator writes in ten seconds. A watch is not that late."""
 _VERSION = re.compile(rb'"resourceVersion":"([0-9]+)"')
 """The first of a line is the object's own: metadata comes before all that users fill in but labels
 and annotations, and in those a quote is escaped."""

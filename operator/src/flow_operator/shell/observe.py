@@ -72,7 +72,7 @@ class Observer:
     def forget(self) -> None:
         """Confirm everything anew: another process may have written until now."""
         self._since = self._store.now()
-        self._confirmed: set[str] = set()
+        self._confirmed: dict[Key, str] = {}  # their UIDs
 
     def _is_ours(self, uid: str) -> bool:
         """Tell whether this process has written an object since, and so nobody else."""
@@ -82,6 +82,7 @@ class Observer:
         """Return a deployment and its runs; None when there is none. Reads nothing."""
         raw = self._store.get(FLOW_DEPLOYMENTS, key.namespace, key.name)
         if raw is None:
+            self._confirmed.pop(key, None)
             return None
         return self._view(raw, self._runs(key))
 
@@ -92,7 +93,7 @@ class Observer:
         write, where only the deployment itself counts.
         """
         uid = view.raw["metadata"]["uid"]
-        known = uid in self._confirmed or (self._is_ours(uid) and not _runs_count(view))
+        known = self._confirmed.get(key) == uid or (self._is_ours(uid) and not _runs_count(view))
         if known and not lists_unknown_runs(view):
             return view
         raw = await self._read(FLOW_DEPLOYMENTS, key.namespace, key.name)
@@ -106,7 +107,7 @@ class Observer:
             for manifest in manifests:
                 self._store.saw(FLOW_RUNS, manifest)
             view = self._view(raw, [run for item in manifests if (run := _parse(item))])
-        self._confirmed.add(uid)
+        self._confirmed[key] = uid
         return view
 
     async def run(self, key: Key) -> RunView | None:

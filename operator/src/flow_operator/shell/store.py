@@ -14,8 +14,8 @@ from flow_operator.shell.echoes import Echoes
 from flow_operator.shell.keys import Concern, Key
 from flow_operator.shell.records import Manifest, Record, record_of, version_of
 
-_GRAVES = 10_000
-"""How many objects are known to be gone: a late answer about one does not bring it back."""
+_REMEMBERED_SECONDS = 120.0
+"""How long an object is known to be gone: an answer that is late must not bring it back."""
 
 Name = tuple[str, str]
 """Namespace and name."""
@@ -40,7 +40,7 @@ class Store:
         self._clock = clock
         self._tables: dict[str, dict[Name, Record]] = {kind.kind: {} for kind in WATCHED}
         self._groups: dict[tuple[str, str, str], dict[Name, None]] = {}
-        self._gone: dict[str, None] = {}
+        self._gone: dict[str, float] = {}  # since when, oldest first
         self._written: dict[str, float] = {}
 
     def take(self, record: Record, concern: Concern) -> bool:
@@ -73,9 +73,10 @@ class Store:
 
     def drop(self, record: Record, concern: Concern) -> None:
         """Take note that an object is gone."""
-        self._gone[record.uid] = None
-        while len(self._gone) > _GRAVES:
-            del self._gone[next(iter(self._gone))]
+        now = self._clock()
+        self._gone.setdefault(record.uid, now)
+        while now - self._gone[oldest := next(iter(self._gone))] > _REMEMBERED_SECONDS:
+            del self._gone[oldest]
         self._written.pop(record.uid, None)
         known = self._tables[record.kind].get((record.namespace, record.name))
         if known and known.uid == record.uid:
