@@ -104,6 +104,11 @@ def is_watch(request: web.Request) -> bool:
     return request.query.get("watch") in ("true", "1")
 
 
+def goes_on(request: web.Request) -> bool:
+    """Tell whether a watch goes on from what is known, and does not send everything first."""
+    return "sendInitialEvents" not in request.query
+
+
 def answer(upstream: aiohttp.ClientResponse, body: bytes) -> web.Response:
     """Return the answer of the API server to whom it is for."""
     headers = {"Content-Type": upstream.headers.get("Content-Type", "application/json")}
@@ -171,7 +176,7 @@ class Proxy(Forwarder):
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=upstream.status)
         await response.prepare(request)
-        if upstream.status == 200:
+        if upstream.status == 200 and goes_on(request):
             self.watches.add(request.rel_url.path)
         with contextlib.suppress(ConnectionError):
             async for chunk in upstream.content.iter_any():

@@ -26,6 +26,7 @@ from tests.e2e.proxy import (
     Forwarder,
     Write,
     answer,
+    goes_on,
     is_watch,
     kubeconfig_for,
 )
@@ -82,7 +83,7 @@ class Tap(Forwarder):
     async def _stream(self, request: web.Request, upstream: Any) -> web.StreamResponse:
         response = web.StreamResponse(status=upstream.status)
         await response.prepare(request)
-        if upstream.status == 200:
+        if upstream.status == 200 and goes_on(request):
             self.watches.add(request.rel_url.path)
         with contextlib.suppress(ConnectionError):
             async for chunk in upstream.content.iter_any():

@@ -155,6 +155,7 @@ async def _rest(plane: Plane, api: Api, options: Options, section: Section) -> M
     seconds = 10.0 if options.quick else _REST_SECONDS
     async with running(Operator(plane, options.build)) as operator:
         await api.settled(quiet=5)
+        await _quiet(operator)
         say(f"standing: {seconds:.0f} s of rest")
         pids = {"operator": operator.pid}
         pids |= {name: plane.pid(name) for name in ("kube-apiserver", "etcd")}

@@ -18,7 +18,7 @@ from aiohttp import web
 from flow_operator.core import names
 from flow_operator.shell.cluster import FLOW_RUNS, JOBS
 from tests.e2e.chaos.faults import Kind
-from tests.e2e.proxy import QUESTIONS, WRITES, Forwarder, answer, is_watch
+from tests.e2e.proxy import QUESTIONS, WRITES, Forwarder, answer, goes_on, is_watch
 
 _LEASES = "/apis/coordination.k8s.io/"
 _HALF_A_LINE = b'{"type":"MODIFIED","object":{"apiVersion":"'
@@ -177,8 +177,9 @@ class Meddler(Forwarder):
         await response.prepare(request)
         stream = _Stream(request.transport)
         if upstream.status == 200:
-            self.watches.add(request.rel_url.path)
             self._streams.add(stream)
+            if goes_on(request):
+                self.watches.add(request.rel_url.path)
         try:
             async for chunk in upstream.content.iter_any():
                 await asyncio.sleep(max(self._hushed - time.monotonic(), 0.0))

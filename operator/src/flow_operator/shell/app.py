@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import random
 import signal
 from collections.abc import Coroutine
 from typing import Any
 
+from flow_operator.core.rest import FIRST_LOOK_SECONDS
 from flow_operator.shell.checks import missing
 from flow_operator.shell.cluster import WATCHED, Cluster
 from flow_operator.shell.config import Config
@@ -16,6 +18,7 @@ from flow_operator.shell.health import Health, serve_health
 from flow_operator.shell.keys import Concern, Key
 from flow_operator.shell.lease import Leadership
 from flow_operator.shell.liveness import Liveness
+from flow_operator.shell.observe import utc_now
 from flow_operator.shell.queue import LATER, WorkQueue
 from flow_operator.shell.reconciler import Reconciler
 from flow_operator.shell.room import Room
@@ -163,11 +166,13 @@ class _Operator:
         if self._loaded.is_set():
             return {}
         try:
-            listed = await load(self._cluster, self._config.scopes, self._store)
+            loaded = await load(self._cluster, self._config.scopes, self._store, utc_now())
         except ClusterError as error:
             raise WatchingStoppedError(f"before it began: {error}") from error
+        for key in loaded.at_rest:
+            self._queue.add(key, random.uniform(0, FIRST_LOOK_SECONDS))  # noqa: S311 - jitter
         self._loaded.set()
-        return listed
+        return loaded.versions
 
     async def _wait_for_cluster(self) -> None:
         """Return when all that the operator needs is there; say what is not, once."""

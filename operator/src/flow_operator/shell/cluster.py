@@ -8,6 +8,7 @@ every write may have happened although its answer was lost is what the decisions
 
 import asyncio
 import json
+import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -19,7 +20,12 @@ import aiohttp
 from flow_operator.api.v1alpha1 import API_VERSION
 from flow_operator.shell.answers import error_of
 from flow_operator.shell.connection import Connection
-from flow_operator.shell.errors import NotFoundError, NotLeaderError, UnavailableError
+from flow_operator.shell.errors import (
+    InvalidError,
+    NotFoundError,
+    NotLeaderError,
+    UnavailableError,
+)
 from flow_operator.shell.guard import GuardedBody
 
 _CHUNK = 500
@@ -29,6 +35,21 @@ _LONGEST_WAIT = 10.0
 _JSON = "application/json"
 _ONLY_METADATA = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+_STREAM_SECONDS = 300
+_STREAM_TIMEOUT = aiohttp.ClientTimeout(total=_STREAM_SECONDS, sock_connect=5, sock_read=15)
+_STREAM = {
+    "watch": "true",
+    "sendInitialEvents": "true",
+    "resourceVersionMatch": "NotOlderThan",
+    "allowWatchBookmarks": "true",
+    "timeoutSeconds": str(_STREAM_SECONDS),
+}
+_LAST_OF_STREAM = "k8s.io/initial-events-end"
+
+logger = logging.getLogger(__name__)
+
+BOOKMARK, DELETED = "BOOKMARK", "DELETED"
+"""Types of events of a watch."""
 
 Manifest = dict[str, Any]
 
@@ -85,6 +106,7 @@ class Cluster:
         self.server = connection.server
         self._session = connection.session()
         self._may_write = may_write
+        self._can_stream = True
 
     async def close(self) -> None:
         """Close the connections."""
@@ -142,6 +164,59 @@ class Cluster:
             if not token:
                 return
             query["continue"] = token
+
+    async def everything(
+        self, resource: Resource, namespace: str | None, *, labels: str | None = None
+    ) -> AsyncIterator[tuple[str, Manifest]]:
+        """Yield all objects of a kind as events of a watch; last a bookmark of what that is as of.
+
+        The API server streams them from its cache (KEP-3157), and need not read each page of
+        custom resources from etcd: half of the time. One that does not know how to, or does not
+        come to an end, is asked for pages.
+        """
+        if self._can_stream:
+            try:
+                async for event in self._stream(resource.path(namespace), labels):
+                    yield event
+                return
+            except InvalidError as error:
+                self._can_stream = False
+                logger.debug("%s: no streams: %s", resource.plural, error)
+            except UnavailableError as error:
+                logger.info("%s: page by page, for a stream failed: %s", resource.plural, error)
+        last: Manifest = {}
+        async for page in self.pages(resource, namespace, labels=labels):
+            for item in page["items"]:
+                yield "ADDED", item
+            last = page["metadata"]
+        yield BOOKMARK, {"metadata": last}
+
+    async def _stream(self, path: str, labels: str | None) -> AsyncIterator[tuple[str, Manifest]]:
+        query = _STREAM | ({"labelSelector": labels} if labels else {})
+        request = f"GET {path} as a stream"
+        try:
+            async with self._session.get(
+                self.server + path,
+                params=query,
+                headers={"Accept": _JSON},
+                timeout=_STREAM_TIMEOUT,
+                allow_redirects=False,
+            ) as response:
+                if response.status >= 400:
+                    raise error_of(request, response.status, await response.read())
+                async for line in _lines(response.content):
+                    event = json.loads(line)
+                    kind, item = event["type"], event["object"]
+                    if kind == "ERROR":
+                        raise UnavailableError(f"{request}: {item.get('message')}")
+                    last = kind == BOOKMARK and _LAST_OF_STREAM in item["metadata"]["annotations"]
+                    if last or kind != BOOKMARK:
+                        yield kind, item
+                    if last:
+                        return
+        except (aiohttp.ClientError, OSError, ValueError, LookupError, TypeError) as error:
+            raise UnavailableError(f"{request}: {error or type(error).__name__}") from error
+        raise UnavailableError(f"{request}: it ended too early")
 
     async def create(self, resource: Resource, manifest: Manifest) -> Manifest:
         """Create an object; a field that its kind does not have is an error.
@@ -310,3 +385,11 @@ class Cluster:
             return json.loads(answer) if answer else {}
         except ValueError as error:
             raise UnavailableError(f"{method} {path}: the answer is not JSON") from error
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line

@@ -7,13 +7,26 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from itertools import cycle
+from typing import NamedTuple
 
 from flow_operator.core import names
-from flow_operator.shell.cluster import JOBS, PODS, WATCHED, Cluster, Resource
+from flow_operator.core.rest import is_at_rest
+from flow_operator.shell.cluster import (
+    BOOKMARK,
+    DELETED,
+    FLOW_DEPLOYMENTS,
+    FLOW_RUNS,
+    JOBS,
+    PODS,
+    WATCHED,
+    Cluster,
+    Resource,
+)
 from flow_operator.shell.errors import ClusterError
-from flow_operator.shell.keys import Key
-from flow_operator.shell.records import version_of
+from flow_operator.shell.keys import Concern, Key, deployment_key
+from flow_operator.shell.records import Record, record_of, version_of
 from flow_operator.shell.store import Store
 
 logger = logging.getLogger(__name__)
@@ -33,25 +46,58 @@ def labels_of(resource: Resource) -> str | None:
     return OURS if resource in (JOBS, PODS) else None
 
 
-async def load(cluster: Cluster, scopes: Iterable[str | None], store: Store) -> dict[str, int]:
+class Loaded(NamedTuple):
+    """What was read.
+
+    Attributes:
+        versions: By path, the resourceVersion that its list is of: a watch from there on misses
+            nothing.
+        at_rest: The deployments that can be looked at after everything else.
+    """
+
+    versions: dict[str, int]
+    at_rest: list[Key]
+
+
+async def load(
+    cluster: Cluster, scopes: Iterable[str | None], store: Store, now: datetime
+) -> Loaded:
     """Read everything into the store.
 
     A decision on half of it would be wrong: runs that are not known yet are not missing.
 
-    Returns:
-        By path, the resourceVersion that its list is of: a watch from there on misses nothing.
-
     Raises:
         ClusterError: The API server cannot be read.
     """
-    listed: dict[str, int] = {}
+    loaded = Loaded({}, [])
     for scope in scopes:
         for resource in WATCHED:
-            async for page in cluster.pages(resource, scope, labels=labels_of(resource)):
-                listed.setdefault(resource.path(scope), version_of(page))
-                for item in page["items"]:
-                    store.saw(resource, item)
-    return listed
+            events = cluster.everything(resource, scope, labels=labels_of(resource))
+            async for event, item in events:
+                if event == BOOKMARK:
+                    loaded.versions[resource.path(scope)] = version_of(item)
+                    continue
+                record, concern = record_of(resource, item)
+                if event == DELETED:
+                    store.drop(record, Concern())
+                    continue
+                if resource is FLOW_DEPLOYMENTS and is_at_rest(item, now):
+                    loaded.at_rest.append(deployment_key(record.namespace, record.name))
+                    concern = Concern()
+                store.take(record, _at_first(record, concern))
+    return loaded
+
+
+def _at_first(record: Record, concern: Concern) -> Concern:
+    """Return what is to be looked at because an object is there.
+
+    All that has not ended is looked at anyway, and with a run all that belongs to it.
+    """
+    if record.kind in (JOBS.kind, PODS.kind):
+        return Concern()
+    if record.kind == FLOW_RUNS.kind and not record.open:
+        return Concern(tuple(key for key in concern.now if key.kind == record.kind))
+    return concern
 
 
 async def resync(
