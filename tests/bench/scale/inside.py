@@ -20,7 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-_FRAMES = 16
+_FRAMES = 8
 _SHOWN = 45
 _THIRD = "/site-packages/"
 _OURS = "/flow_operator/"
