@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from flow_operator.core.settings import Settings
 from flow_operator.shell.cluster import (
+    BOOKMARK,
     EVENTS,
     FLOW_DEPLOYMENTS,
     FLOW_RUNS,
@@ -76,8 +77,10 @@ class MemoryApi:
             found = [o for o in found if o["spec"]["deploymentRef"]["name"] == value]
         return found
 
-    async def pages(self, resource: Resource, *_: Any, **__: Any) -> Any:
-        yield {"metadata": {"resourceVersion": str(self._version)}, "items": self.all(resource)}
+    async def everything(self, resource: Resource, *_: Any, **__: Any) -> Any:
+        for manifest in self.all(resource):
+            yield "ADDED", manifest
+        yield BOOKMARK, {"metadata": {"resourceVersion": str(self._version)}}
 
     async def create(self, resource: Resource, manifest: Manifest) -> Manifest:
         with _Write(self):

@@ -129,6 +129,19 @@ async def test_a_server_without_streams_is_not_asked_again(
     assert len(server.streams) == streams
 
 
+async def test_an_identity_is_read_from_how_a_line_begins(cluster: Cluster, server: Server) -> None:
+    """What follows is not read; a line that begins otherwise is, as a whole."""
+    meta = {"name": "a", "namespace": "data", "uid": "u", "resourceVersion": "3"}
+    usual = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta}
+    other = {"metadata": {"labels": {"x": "y"}, **meta}}
+    named = meta | {"name": "b"}
+    text = line("ADDED", usual | {"metadata": named}).replace(b" ", b"").replace(b"}}\n", b",!\n")
+    server.pieces = [text, line("ADDED", other), line(BOOKMARK, END)]
+    found = [event async for event in cluster.everything(JOBS, None, only_identity=True)]
+    assert found[0] == ("ADDED", {"metadata": named})
+    assert found[1:] == [("ADDED", other), (BOOKMARK, END)]
+
+
 async def test_who_may_not_read_is_told(cluster: Cluster, server: Server) -> None:
     server.status = 403
     with pytest.raises(ForbiddenError):

@@ -77,6 +77,7 @@ async def test_what_the_watches_missed_is_made_up_for(
     for name, version in (("gone", 1), ("changed", 2), ("same", 3), ("later", 12)):
         store.saw(FLOW_RUNS, run(name, version))
     script.answers = [
+        NO_STREAM,
         listed(10, run("changed", 8), run("new", 9), run("same", 3)),
         (200, run("changed", 8)),
         (200, run("new", 9)),
@@ -86,7 +87,8 @@ async def test_what_the_watches_missed_is_made_up_for(
     assert {record.name: record.version for record in store.records(FLOW_RUNS)} == {
         "changed": 8, "new": 9, "same": 3, "later": 12,
     }  # fmt: skip
-    assert "PartialObjectMetadataList" in script.seen[0].headers["Accept"]
+    assert "PartialObjectMetadata;" in script.seen[0].headers["Accept"]
+    assert "PartialObjectMetadataList" in script.seen[1].headers["Accept"]
 
 
 async def test_another_namespace_is_left_alone(

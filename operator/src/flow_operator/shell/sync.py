@@ -123,12 +123,15 @@ async def compare(cluster: Cluster, scope: str | None, resource: Resource, store
     """Correct what the store has of a kind; return how many objects it had missed."""
     listed: set[str] = set()
     behind: list[tuple[str, str]] = []
-    version: int | None = None
-    pages = cluster.pages(resource, scope, labels=labels_of(resource), only_metadata=True)
-    async for page in pages:
-        version = version or version_of(page)
-        for item in page["items"]:
-            meta = item["metadata"]
+    version = 0
+    events = cluster.everything(resource, scope, labels=labels_of(resource), only_identity=True)
+    async for event, item in events:
+        meta = item["metadata"]
+        if event == BOOKMARK:
+            version = version_of(item)
+        elif event == DELETED:
+            listed.discard(meta["uid"])
+        else:
             listed.add(meta["uid"])
             if store.version(resource, meta["namespace"], meta["name"]) < version_of(item):
                 behind.append((meta["namespace"], meta["name"]))
@@ -136,7 +139,6 @@ async def compare(cluster: Cluster, scope: str | None, resource: Resource, store
         (record.namespace, record.name)
         for record in store.records(resource)
         if record.uid not in listed
-        and version is not None
         and record.version <= version
         and scope in (None, record.namespace)
     ]
