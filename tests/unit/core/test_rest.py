@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from flow_operator.core.ahead import LEAD_SECONDS, SPREAD_SECONDS
 from flow_operator.core.decision import CancelRun, CreateJob, CreateRun
 from flow_operator.core.deployments import decide_deployment
-from flow_operator.core.rest import FIRST_LOOK_SECONDS, is_at_rest
+from flow_operator.core.rest import FIRST_LOOK_SECONDS, rests_until
 from tests.unit.core.scheduled import EVERY_MINUTE, at, end_runs, world_with
 from tests.unit.core.world import T0, KilledError, World
 
@@ -17,7 +18,8 @@ QUARTERLY = {"name": "quarterly", "interval": {"every": "15m"}, "jitter": "2m"}
 
 
 def rests(world: World) -> bool:
-    return is_at_rest(world.one("FlowDeployment"), world.now)
+    until = rests_until(world.one("FlowDeployment"))
+    return until is not None and until > world.now
 
 
 def test_one_whose_tick_is_far_off_rests() -> None:
@@ -29,6 +31,13 @@ def test_one_whose_tick_is_far_off_rests() -> None:
     assert not rests(world)  # its run has not ended
     end_runs(world)
     assert rests(world)
+
+
+def test_it_rests_until_its_run_could_be_made_ahead() -> None:
+    """However long everything else takes to read meanwhile."""
+    until = rests_until(world_with(schedules=[HOURLY]).one("FlowDeployment"))
+    ahead = timedelta(seconds=FIRST_LOOK_SECONDS + LEAD_SECONDS + SPREAD_SECONDS)
+    assert until == T0 + timedelta(hours=1) - ahead
 
 
 def test_one_that_never_ticks_rests() -> None:
@@ -60,7 +69,7 @@ def test_one_that_was_edited_does_not_rest() -> None:
     ids=["new", "not-accepted", "refused", "unreadable"],
 )
 def test_one_that_does_not_say_so_does_not_rest(status: dict[str, Any]) -> None:
-    assert not is_at_rest({"metadata": {"generation": 1}, "status": status}, T0)
+    assert rests_until({"metadata": {"generation": 1}, "status": status}) is None
 
 
 @pytest.mark.parametrize("policy", ["Allow", "Forbid", "Replace", "Enqueue"])

@@ -5,7 +5,7 @@ until thousands of them were looked at for nothing.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flow_operator.api.v1alpha1.conditions import ConditionType
@@ -18,12 +18,12 @@ FIRST_LOOK_SECONDS = 30
 _AHEAD = timedelta(seconds=FIRST_LOOK_SECONDS + LEAD_SECONDS + SPREAD_SECONDS)
 
 
-def is_at_rest(raw: Mapping[str, Any], now: datetime) -> bool:
-    """Tell whether a FlowDeployment says of itself that there is nothing to do about it soon.
+def rests_until(raw: Mapping[str, Any]) -> datetime | None:
+    """Return until when there is nothing to do about a FlowDeployment, by what it says itself.
 
     It was accepted as it stands, its last run has ended, and its next tick is some way off. What it
     says need not be true, for a process may have ended before it wrote down what it did; so it is
-    looked at all the same.
+    looked at all the same. None: it does not say so.
     """
     status = raw.get("status") or {}
     accepted = any(
@@ -31,12 +31,12 @@ def is_at_rest(raw: Mapping[str, Any], now: datetime) -> bool:
         for condition in status.get("conditions") or []
     )
     if not accepted or status.get("observedGeneration") != raw["metadata"].get("generation"):
-        return False
+        return None
     last = status.get("lastRun")
     if status.get("active") or (last and not last.get("completionTime")):
-        return False
+        return None
     upcoming = status.get("nextScheduleTime")
     try:
-        return upcoming is None or parse_moment(upcoming) > now + _AHEAD
-    except ValueError:
-        return False
+        return parse_moment(upcoming) - _AHEAD if upcoming else datetime.max.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -166,11 +166,13 @@ class _Operator:
         if self._loaded.is_set():
             return {}
         try:
-            loaded = await load(self._cluster, self._config.scopes, self._store, utc_now())
+            loaded = await load(self._cluster, self._config.scopes, self._store)
         except ClusterError as error:
             raise WatchingStoppedError(f"before it began: {error}") from error
-        for key in loaded.at_rest:
-            self._queue.add(key, random.uniform(0, FIRST_LOOK_SECONDS))  # noqa: S311 - jitter
+        now = utc_now()  # what was far off when it was read need not be by now
+        for key, until in loaded.at_rest.items():
+            after = random.uniform(0, FIRST_LOOK_SECONDS)  # noqa: S311 - jitter
+            self._queue.add(key, max(min(after, (until - now).total_seconds()), 0.0))
         self._loaded.set()
         return loaded.versions
 

@@ -12,7 +12,7 @@ from itertools import cycle
 from typing import NamedTuple
 
 from flow_operator.core import names
-from flow_operator.core.rest import is_at_rest
+from flow_operator.core.rest import rests_until
 from flow_operator.shell.cluster import (
     BOOKMARK,
     DELETED,
@@ -52,16 +52,14 @@ class Loaded(NamedTuple):
     Attributes:
         versions: By path, the resourceVersion that its list is of: a watch from there on misses
             nothing.
-        at_rest: The deployments that can be looked at after everything else.
+        at_rest: The deployments that can be looked at after everything else, and until when.
     """
 
     versions: dict[str, int]
-    at_rest: list[Key]
+    at_rest: dict[Key, datetime]
 
 
-async def load(
-    cluster: Cluster, scopes: Iterable[str | None], store: Store, now: datetime
-) -> Loaded:
+async def load(cluster: Cluster, scopes: Iterable[str | None], store: Store) -> Loaded:
     """Read everything into the store.
 
     A decision on half of it would be wrong: runs that are not known yet are not missing.
@@ -69,7 +67,7 @@ async def load(
     Raises:
         ClusterError: The API server cannot be read.
     """
-    loaded = Loaded({}, [])
+    loaded = Loaded({}, {})
     for scope in scopes:
         for resource in WATCHED:
             events = cluster.everything(resource, scope, labels=labels_of(resource))
@@ -81,8 +79,8 @@ async def load(
                 if event == DELETED:
                     store.drop(record, Concern())
                     continue
-                if resource is FLOW_DEPLOYMENTS and is_at_rest(item, now):
-                    loaded.at_rest.append(deployment_key(record.namespace, record.name))
+                if resource is FLOW_DEPLOYMENTS and (until := rests_until(item)):
+                    loaded.at_rest[deployment_key(record.namespace, record.name)] = until
                     concern = Concern()
                 store.take(record, _at_first(record, concern))
     return loaded
