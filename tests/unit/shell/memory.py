@@ -11,7 +11,6 @@ from typing import Any, cast
 
 from flow_operator.core.settings import Settings
 from flow_operator.shell.cluster import (
-    BOOKMARK,
     EVENTS,
     FLOW_DEPLOYMENTS,
     FLOW_RUNS,
@@ -27,6 +26,7 @@ from flow_operator.shell.reconciler import Reconciler
 from flow_operator.shell.records import controller_uid, record_of
 from flow_operator.shell.room import Room
 from flow_operator.shell.store import Store
+from flow_operator.shell.stream import BOOKMARK
 from flow_operator.shell.sync import compare
 from tests.unit.core.world import FETCHED, T0, pod, stamp, terminated
 

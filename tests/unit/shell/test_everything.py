@@ -10,9 +10,10 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 
-from flow_operator.shell.cluster import BOOKMARK, DELETED, JOBS, Cluster
+from flow_operator.shell.cluster import JOBS, Cluster
 from flow_operator.shell.connection import Connection
 from flow_operator.shell.errors import ForbiddenError
+from flow_operator.shell.stream import BOOKMARK, DELETED
 from tests.unit.shell.conftest import serve
 
 END = {

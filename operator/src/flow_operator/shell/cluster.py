@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import random
-import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,14 @@ from flow_operator.shell.errors import (
     UnavailableError,
 )
 from flow_operator.shell.guard import GuardedBody
+from flow_operator.shell.stream import (
+    ACCEPT_IDENTITY,
+    BOOKMARK,
+    QUERY,
+    TIMEOUT,
+    StreamError,
+    read_events,
+)
 
 _CHUNK = 500
 _TRIES = 4
@@ -35,28 +42,9 @@ _FIRST_DELAY = 0.1
 _LONGEST_WAIT = 10.0
 _JSON = "application/json"
 _ONLY_METADATA = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_ITS_METADATA = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
-_STREAM_SECONDS = 300
-_STREAM_TIMEOUT = aiohttp.ClientTimeout(total=_STREAM_SECONDS, sock_connect=5, sock_read=15)
-_STREAM = {
-    "watch": "true",
-    "sendInitialEvents": "true",
-    "resourceVersionMatch": "NotOlderThan",
-    "allowWatchBookmarks": "true",
-    "timeoutSeconds": str(_STREAM_SECONDS),
-}
-_LAST_OF_STREAM = "k8s.io/initial-events-end"
-_IDENTITY = re.compile(
-    rb'{"type":"([A-Z]+)","object":{(?:"(?:kind|apiVersion)":"[^"]*",)*"metadata":{"name":"([^"]+)",'
-    rb'(?:"generateName":"[^"]*",)?"namespace":"([^"]+)","uid":"([^"]+)","resourceVersion":"([0-9]+)"'
-)
-"""How a line of a stream of metadata begins: the API server writes the fields in this order."""
 
 logger = logging.getLogger(__name__)
-
-BOOKMARK, DELETED = "BOOKMARK", "DELETED"
-"""Types of events of a watch."""
 
 Manifest = dict[str, Any]
 
@@ -214,30 +202,22 @@ class Cluster:
     async def _stream(
         self, path: str, labels: str | None, *, only_identity: bool
     ) -> AsyncIterator[tuple[str, Manifest]]:
-        query = _STREAM | ({"labelSelector": labels} if labels else {})
+        query = QUERY | ({"labelSelector": labels} if labels else {})
         request = f"GET {path} as a stream"
         try:
             async with self._session.get(
                 self.server + path,
                 params=query,
-                headers={"Accept": _ITS_METADATA if only_identity else _JSON},
-                timeout=_STREAM_TIMEOUT,
+                headers={"Accept": ACCEPT_IDENTITY if only_identity else _JSON},
+                timeout=TIMEOUT,
                 allow_redirects=False,
             ) as response:
                 if response.status >= 400:
                     raise error_of(request, response.status, await response.read())
-                async for line in _lines(response.content):
-                    kind, item = (only_identity and _identity_of(line)) or _event_of(line)
-                    if kind == "ERROR":
-                        raise UnavailableError(f"{request}: {item.get('message')}")
-                    last = kind == BOOKMARK and _LAST_OF_STREAM in item["metadata"]["annotations"]
-                    if last or kind != BOOKMARK:
-                        yield kind, item
-                    if last:
-                        return
-        except (aiohttp.ClientError, OSError, ValueError, LookupError, TypeError) as error:
+                async for event in read_events(response.content, only_identity=only_identity):
+                    yield event
+        except (aiohttp.ClientError, OSError, StreamError) as error:
             raise UnavailableError(f"{request}: {error or type(error).__name__}") from error
-        raise UnavailableError(f"{request}: it ended too early")
 
     async def create(self, resource: Resource, manifest: Manifest) -> Manifest:
         """Create an object; a field that its kind does not have is an error.
@@ -406,28 +386,3 @@ class Cluster:
             return json.loads(answer) if answer else {}
         except ValueError as error:
             raise UnavailableError(f"{method} {path}: the answer is not JSON") from error
-
-
-def _event_of(line: bytes) -> tuple[str, Manifest]:
-    event = json.loads(line)
-    return event["type"], event["object"]
-
-
-def _identity_of(line: bytes) -> tuple[str, Manifest] | None:
-    """Return what an event is about without reading the rest of it, which takes ten times as long.
-
-    None: it does not begin as usual.
-    """
-    if not (found := _IDENTITY.match(line)):
-        return None
-    kind, name, namespace, uid, version = map(bytes.decode, found.groups())
-    meta = {"name": name, "namespace": namespace, "uid": uid, "resourceVersion": version}
-    return kind, {"metadata": meta}
-
-
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    rest = b""
-    async for chunk in content.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line

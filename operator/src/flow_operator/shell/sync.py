@@ -14,8 +14,6 @@ from typing import NamedTuple
 from flow_operator.core import names
 from flow_operator.core.rest import rests_until
 from flow_operator.shell.cluster import (
-    BOOKMARK,
-    DELETED,
     FLOW_DEPLOYMENTS,
     FLOW_RUNS,
     JOBS,
@@ -28,6 +26,7 @@ from flow_operator.shell.errors import ClusterError
 from flow_operator.shell.keys import Concern, Key, deployment_key
 from flow_operator.shell.records import Record, record_of, version_of
 from flow_operator.shell.store import Store
+from flow_operator.shell.stream import BOOKMARK, DELETED
 
 logger = logging.getLogger(__name__)
 
