@@ -47,11 +47,15 @@ class Forwarder:
     Args:
         connection: Where to forward to.
         impersonate: The user to act as; empty: whoever the connection's credentials are for.
+
+    Attributes:
+        watches: The paths of what the client has watched.
     """
 
     connection: Connection
     impersonate: str = ""
     address: str = field(default="", init=False)
+    watches: set[str] = field(default_factory=set, init=False)
 
     async def start(self) -> None:
         """Serve on a free port of loopback; `address` says where."""
@@ -98,6 +102,19 @@ class Forwarder:
         ) as upstream:
             yield upstream
 
+    async def stream(
+        self, request: web.Request, upstream: aiohttp.ClientResponse
+    ) -> web.StreamResponse:
+        """Pass on an answer as it comes, and take note of the watch that it is."""
+        response = web.StreamResponse(status=upstream.status)
+        await response.prepare(request)
+        if upstream.status == 200 and goes_on(request):
+            self.watches.add(request.rel_url.path)
+        with contextlib.suppress(ConnectionError):
+            async for chunk in upstream.content.iter_any():
+                await response.write(chunk)
+        return response
+
 
 def is_watch(request: web.Request) -> bool:
     """Tell whether the answer is a stream."""
@@ -140,7 +157,6 @@ class Proxy(Forwarder):
     strike: Callable[[], None] = lambda: None
     writes: list[Write] = field(default_factory=list)
     reads: int = 0
-    watches: set[str] = field(default_factory=set)
     struck: asyncio.Event = field(default_factory=asyncio.Event)
     _fault: Fault | None = None
 
@@ -165,23 +181,11 @@ class Proxy(Forwarder):
             self._strike()
         async with self.forward(request, body) as upstream:
             if is_watch(request):
-                return await self._stream(request, upstream)
+                return await self.stream(request, upstream)
             content = await upstream.read()
             if hit:
                 self._strike()
             return answer(upstream, content)
-
-    async def _stream(
-        self, request: web.Request, upstream: aiohttp.ClientResponse
-    ) -> web.StreamResponse:
-        response = web.StreamResponse(status=upstream.status)
-        await response.prepare(request)
-        if upstream.status == 200 and goes_on(request):
-            self.watches.add(request.rel_url.path)
-        with contextlib.suppress(ConnectionError):
-            async for chunk in upstream.content.iter_any():
-                await response.write(chunk)
-        return response
 
     def _strike(self) -> None:
         self.strike()

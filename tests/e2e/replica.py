@@ -26,7 +26,6 @@ from tests.e2e.proxy import (
     Forwarder,
     Write,
     answer,
-    goes_on,
     is_watch,
     kubeconfig_for,
 )
@@ -50,7 +49,6 @@ class Tap(Forwarder):
 
     writes: list[Write] = field(default_factory=list)
     looks: int = 0
-    watches: set[str] = field(default_factory=set)
     struck: asyncio.Event = field(default_factory=asyncio.Event)
     _strike: Callable[[], None] = lambda: None
     _left: int = 0
@@ -73,22 +71,12 @@ class Tap(Forwarder):
                 self.writes.append(Write(request.method, path))
         async with self.forward(request, body) as upstream:
             if is_watch(request):
-                return await self._stream(request, upstream)
+                return await self.stream(request, upstream)
             content = await upstream.read()
         if is_last:
             self._strike()
             self.struck.set()
         return answer(upstream, content)
-
-    async def _stream(self, request: web.Request, upstream: Any) -> web.StreamResponse:
-        response = web.StreamResponse(status=upstream.status)
-        await response.prepare(request)
-        if upstream.status == 200 and goes_on(request):
-            self.watches.add(request.rel_url.path)
-        with contextlib.suppress(ConnectionError):
-            async for chunk in upstream.content.iter_any():
-                await response.write(chunk)
-        return response
 
 
 @dataclass

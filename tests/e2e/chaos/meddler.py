@@ -65,7 +65,6 @@ class Meddler(Forwarder):
     seed: int = 0
     slow: tuple[float, float] = (0.3, 2.5)
     lag: float = 0.0
-    watches: set[str] = field(default_factory=set)
     hits: list[Hit] = field(default_factory=list)
     struck: Counter[Kind] = field(default_factory=Counter)
     created: defaultdict[tuple[str, str], set[str]] = field(
