@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,8 +73,10 @@ async def stop(tasks: list[asyncio.Task[None]]) -> None:
 class Patience:
     """Waits for what must happen, and takes note of what does not.
 
+    A machine that others use, too, may need any time for all of it; but it gets on.
+
     Attributes:
-        seconds: How long to wait.
+        seconds: How long to wait for the next step.
         tasks: What goes on in the background; should one of them end, its error is raised.
         problems: What did not happen.
     """
@@ -83,20 +87,21 @@ class Patience:
 
     async def wait(
         self,
-        done: Callable[[], bool | Awaitable[bool]],
+        left: Callable[[], int | Awaitable[int]],
         what: str,
         explain: Callable[[], str] = lambda: "",
     ) -> None:
-        """Wait for something."""
-        try:
-            async with asyncio.timeout(self.seconds):
-                while True:
-                    for task in self.tasks:
-                        if task.done():
-                            task.result()
-                    answer = done()
-                    if answer if isinstance(answer, bool) else await answer:
-                        return
-                    await asyncio.sleep(_LOOK_SECONDS)
-        except TimeoutError:
-            self.problems.append(f"waited {self.seconds:.0f} s for {what}: {explain()}")
+        """Wait until nothing is left to happen; give up when it was never less for too long."""
+        least, since = sys.maxsize, time.monotonic()
+        while time.monotonic() - since < self.seconds:
+            for task in self.tasks:
+                if task.done():
+                    task.result()
+            answer = left()
+            number = answer if isinstance(answer, int) else await answer
+            if number == 0:
+                return
+            if number < least:
+                least, since = number, time.monotonic()
+            await asyncio.sleep(_LOOK_SECONDS)
+        self.problems.append(f"waited {self.seconds:.0f} s for {what}: {explain()}")

@@ -63,7 +63,7 @@ class Settling:
             await self._suspend(flow)
         suspended = time.time()
         await self.patience.wait(
-            lambda: not self._unsettled(),
+            lambda: len(self._unsettled()),
             "everything to end",
             lambda: "; ".join(self._unsettled()[:20]),
         )
@@ -75,10 +75,11 @@ class Settling:
         busy = {flow.name for flow in self.flows if flow.name in self.needed}
         made = time.monotonic()
 
-        async def caught_up() -> bool:
+        async def behind_by() -> int:
             """Let those rest that have caught up, so that the others have the machine."""
             nonlocal made
-            behind = {missing.partition("/")[0] for missing in self._missing(until)}
+            missing = self._missing(until)
+            behind = {tick.partition("/")[0] for tick in missing}
             if behind:
                 made = time.monotonic()
             if time.monotonic() - made < _RECORD_SECONDS:
@@ -87,10 +88,10 @@ class Settling:
                 if flow.name in busy - behind and not flow.name.startswith(PULSE):
                     await self._suspend(flow)
             busy.intersection_update(behind)
-            return not behind
+            return len(missing) + len(behind)
 
         await self.patience.wait(
-            caught_up,
+            behind_by,
             "every tick to get its run",
             lambda: f"none for {self._missing(until)[:20]}",
         )

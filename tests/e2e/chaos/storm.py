@@ -21,7 +21,7 @@ from tests.e2e.chaos.settling import Settling
 from tests.e2e.chaos.workload import Flow
 
 PATIENCE = 240.0
-"""How long, in seconds, what must happen once all is well may take on a slow machine."""
+"""How long, in seconds, a slow machine may need for the next of what must happen."""
 
 _PROGRAMS = {Kind.API_SERVER: "kube-apiserver", Kind.ETCD: "etcd"}
 
@@ -44,7 +44,7 @@ class Storm:
         lag: How many seconds watches say nothing after a write whose answer is lost.
         only: Which requests to meddle with.
         calm_seconds: How long to look on once all is well.
-        patience: How many seconds to wait for what must happen.
+        patience: How many seconds to wait for the next of what must happen.
     """
 
     lab: Lab
@@ -145,7 +145,7 @@ class Storm:
             await asyncio.sleep(max(begin + self.seconds - time.monotonic(), 0.0))
         wanted = {fault.kind for fault in self.faults} & REQUESTS
         await self._patience.wait(
-            lambda: wanted <= self._strikes().keys(), "each kind of fault to strike"
+            lambda: len(wanted - self._strikes().keys()), "each kind of fault to strike"
         )
         for operator in self._replicas:
             operator.proxy.disarm()
