@@ -1,6 +1,7 @@
 """The run of the next tick is made shortly before it, and begins at it, or never."""
 
 from contextlib import suppress
+from copy import deepcopy
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -50,6 +51,19 @@ def test_a_plan_waits_for_its_tick() -> None:
     status = world.one("FlowDeployment")["status"]
     assert status["lastScheduleTime"] == stamp(TICK)
     assert status["active"] == [{"name": plan["metadata"]["name"]}]
+
+
+def test_a_run_that_begins_is_on_record_with_its_tick() -> None:
+    """What is said of it then holds until its Pod has started."""
+    world = planned()
+    world.now = TICK
+    world.deployments_only()
+    before = deepcopy(world.one("FlowDeployment")["status"])
+    assert before["lastRun"]["startTime"] == stamp(TICK)
+    world.now += timedelta(seconds=1)
+    world.reconcile()
+    assert world.one("FlowRun")["status"]["phase"] == "Pending"
+    assert world.one("FlowDeployment")["status"] == before
 
 
 def test_plans_are_made_at_moments_of_their_own() -> None:

@@ -1,12 +1,25 @@
 """A FlowDeployment becomes runs: when, how often, and how many are kept."""
 
+from copy import deepcopy
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from flow_operator.core.decision import CreateRun, Refusal, WriteStatus
 from flow_operator.core.deployments import decide_deployment
-from tests.unit.core.world import SUCCEEDED_POD, T0, World, deployment, failed_fetch, flow_run
+from tests.unit.core.world import (
+    FETCHED,
+    RUNNING,
+    SUCCEEDED_POD,
+    T0,
+    World,
+    deployment,
+    failed_fetch,
+    flow_run,
+    pod,
+    stamp,
+)
 
 
 @pytest.fixture
@@ -83,6 +96,22 @@ def test_last_run_is_on_the_status(world: World) -> None:
     condition = world.condition("FlowDeployment", "LastRunSucceeded")
     assert condition is not None
     assert condition["status"] == "True"
+
+
+def test_a_run_that_is_pending_costs_the_deployment_one_write(world: World) -> None:
+    """What is said of it with the trigger holds until its Pod has started."""
+    world.deployments_only()
+    before = deepcopy(world.one("FlowDeployment")["status"])
+    assert before["lastRun"]["startTime"] == stamp(T0)
+    world.now += timedelta(seconds=1)
+    world.reconcile()
+    assert world.one("FlowRun")["status"]["phase"] == "Pending"
+    assert world.one("FlowDeployment")["status"] == before
+    world.pod_becomes(pod(FETCHED, RUNNING, phase="Running"))
+    world.reconcile()
+    last, run = world.one("FlowDeployment")["status"]["lastRun"], world.one("FlowRun")["status"]
+    assert last["phase"] == run["phase"] == "Running"
+    assert last["startTime"] == run["startTime"] == stamp(T0 + timedelta(seconds=1))
 
 
 def test_failed_run_leaves_the_deployment_ready(world: World) -> None:

@@ -66,7 +66,7 @@ def make_status(
         "conditions": conditions,
         "source": deployment.spec.source.summary(),
         "last_trigger": facts.trigger,
-        "last_run": _last_run(old.last_run, runs, facts.started),
+        "last_run": _last_run(old.last_run, runs, facts.started, now),
         "schedule": summary_of(deployment),
         "last_schedule_time": max(
             (
@@ -116,21 +116,28 @@ def _created(run: FlowRun) -> datetime:
     return run.metadata.creation_timestamp or datetime.min.replace(tzinfo=UTC)
 
 
-def _last_run(known: LastRun | None, runs: list[FlowRun], started: str | None) -> LastRun | None:
+def _last_run(
+    known: LastRun | None, runs: list[FlowRun], started: str | None, now: datetime
+) -> LastRun | None:
     if started and all(run.metadata.name != started for run in runs):
-        return LastRun(name=started, phase=Phase.PENDING)
+        return LastRun(name=started, phase=Phase.PENDING, start_time=now)
     newest = max(runs, key=lambda run: (_created(run), run.metadata.name), default=None)
     if newest is None:
         return known
     gone = known and all(run.metadata.name != known.name for run in runs)
     if known and gone and known.start_time and known.start_time > _created(newest):
         return known  # the newest run is deleted already; what it was stays on record
-    status = newest.status
+    status, name = newest.status, newest.metadata.name
+    phase = Phase.PENDING if status.phase in (None, Phase.SCHEDULED) else status.phase
+    start_time = status.start_time
+    if phase == Phase.PENDING:  # whether it is a second later or not is not worth a write
+        told = known.start_time if known and known.name == name else None
+        start_time = told or start_time or (now if name == started else None)
     fields: dict[str, Any] = {
-        "name": newest.metadata.name,
-        "phase": Phase.PENDING if status.phase in (None, Phase.SCHEDULED) else status.phase,
+        "name": name,
+        "phase": phase,
         "revision": status.revision,
-        "start_time": status.start_time,
+        "start_time": start_time,
         "completion_time": status.completion_time,
     }
     return LastRun(**{name: value for name, value in fields.items() if value is not None})
