@@ -62,6 +62,9 @@ class MemoryApi:
     async def find(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
         return deepcopy(self._objects.get((resource.kind, name)))
 
+    async def version(self, *_: Any) -> int:
+        return self._version
+
     async def list(
         self, resource: Resource, namespace: str | None, *, labels: str = "", fields: str = ""
     ) -> list[Manifest]:

@@ -27,6 +27,7 @@ STEP = st.one_of(
     st.tuples(st.just("list again"), st.just(0), st.sampled_from(KINDS)),
     st.tuples(st.just("work"), st.integers(0, 3), st.just("")),
     st.tuples(st.just("end"), st.integers(0, 1), st.just("")),
+    st.tuples(st.just("edit"), st.integers(0, 99), st.just("")),
     st.tuples(st.just("die"), st.integers(0, 12), st.sampled_from(["before", "after"])),
     st.tuples(st.just("switch"), st.just(0), st.just("")),
 )
@@ -76,6 +77,10 @@ class Trial:
                     await self._work(number)
                 case "end":
                     self.api.end_pods(fail=bool(number))
+                case "edit":
+                    [edited] = self.api.all(FLOW_DEPLOYMENTS)
+                    edited["metadata"]["labels"] = {"edit": str(number)}
+                    self.api.put(FLOW_DEPLOYMENTS, edited)
                 case "die":
                     self.api.now += timedelta(seconds=SECONDS)
                     self.api.kill_after = (number, word == "after")
@@ -207,13 +212,14 @@ async def test_a_leader_that_knows_nothing_yet_does_not_repeat_a_run() -> None:
     assert trial.made == every_tick(trial.api.now)
 
 
-async def test_it_would_without_a_read(monkeypatch: pytest.MonkeyPatch) -> None:
+async def _trust(_: observe.Observer, *seen: Any) -> Any:
+    return seen[-1]
+
+
+@pytest.mark.parametrize("check", ["confirm_deployment", "_is_recent"])
+async def test_it_would_without_a_read(monkeypatch: pytest.MonkeyPatch, check: str) -> None:
     """The proof above would fail for an operator that trusts its store alone."""
-
-    async def confirm(self: observe.Observer, key: Key, view: Any) -> Any:
-        return view
-
-    monkeypatch.setattr(observe.Observer, "confirm_deployment", confirm)
+    monkeypatch.setattr(observe.Observer, check, _trust)
     trial = await take_over_unknowing(successfulRunsHistoryLimit=0, catchUp="all")
     with pytest.raises(AssertionError):
         trial.check()

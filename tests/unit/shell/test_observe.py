@@ -20,6 +20,8 @@ from tests.unit.shell.objects import TIME, deployment, job, pod, run
 ETL, RUN = deployment_key("data", "etl"), run_key("data", "etl-1")
 JOB = job_name("etl-1", "uid-etl-1", 1)
 GONE: Answer = (404, {"kind": "Status", "reason": "NotFound"})
+BEGAN: Answer = (200, {"metadata": {"resourceVersion": "5"}, "items": []})
+"""As of when this process leads."""
 STARTED: dict[str, Any] = {
     "phase": "Running",
     "resolvedSpec": {"entrypoint": "flow.py:main"},
@@ -160,16 +162,53 @@ async def test_before_a_run_is_created_its_deployment_is_read(
     """Another process has made that run, and deleted it since: it is not made again."""
     store.saw(FLOW_DEPLOYMENTS, deployment(version=1))
     suspended = deployment(version=2, suspend=True)
-    script.answers = [(200, suspended), (200, suspended | {"status": {}})]
+    script.answers = [BEGAN, (200, suspended), (200, suspended | {"status": {}})]
     await reconciler(cluster, store)(ETL)
-    assert [seen.method for seen in script.seen] == ["GET", "PUT"]
+    assert [seen.method for seen in script.seen] == ["GET", "GET", "PUT"]
+
+
+async def test_what_was_applied_since_this_process_leads_need_not_be_read(
+    observer: Observer, store: Store, script: Script
+) -> None:
+    """Whatever another one wrote before that is in it."""
+
+    async def confirmed(version: int) -> str:
+        store.saw(FLOW_DEPLOYMENTS, deployment(version=version))
+        view = observer.deployment(ETL)
+        assert view
+        script.seen.clear()
+        assert await observer.confirm_deployment(ETL, view)
+        return ", ".join(reads(script))
+
+    script.answers = [BEGAN]
+    assert await confirmed(6) == "flowdeployments"
+    assert await confirmed(7) == ""
+    observer.forget()
+    script.answers = [(200, {"metadata": {"resourceVersion": "9"}, "items": []})]
+    script.answers.append((200, deployment(version=8)))
+    assert await confirmed(8) == "flowdeployments, etl"
+    assert await confirmed(9) == "", "once is enough"
+
+
+async def test_where_runs_count_they_are_read_however_new_the_deployment_is(
+    observer: Observer, store: Store, script: Script
+) -> None:
+    store.saw(FLOW_DEPLOYMENTS, deployment(version=9, concurrencyPolicy="Forbid"))
+    store.saw(FLOW_RUNS, run())
+    view = observer.deployment(ETL)
+    assert view
+    script.answers = [(200, view.raw), (200, {"metadata": {}, "items": []})]
+    confirmed = await observer.confirm_deployment(ETL, view)
+    assert confirmed
+    assert confirmed.runs == []
+    assert reads(script) == ["etl", "flowruns"]
 
 
 async def test_what_is_gone_starts_nothing(cluster: Cluster, store: Store, script: Script) -> None:
     store.saw(FLOW_DEPLOYMENTS, deployment())
-    script.answers = [GONE]
+    script.answers = [BEGAN, GONE]
     assert await reconciler(cluster, store)(ETL) is None
-    assert [seen.method for seen in script.seen] == ["GET"]
+    assert [seen.method for seen in script.seen] == ["GET", "GET"]
 
 
 async def test_after_a_conflict_the_object_is_read(

@@ -114,6 +114,11 @@ class Cluster:
         except NotFoundError:
             return None
 
+    async def version(self, resource: Resource, namespace: str) -> int:
+        """Return a resourceVersion that no object of a kind has passed so far."""
+        page = await self.read(resource.path(namespace), {"limit": "1"}, only_metadata=True)
+        return int(page["metadata"]["resourceVersion"])
+
     async def list(
         self,
         resource: Resource,

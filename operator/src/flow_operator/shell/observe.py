@@ -22,7 +22,7 @@ from flow_operator.core.runs import RunView
 from flow_operator.core.runstate import current_attempt, is_finished, is_started, last_attempt
 from flow_operator.shell.cluster import EVENTS, FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Cluster
 from flow_operator.shell.keys import Key
-from flow_operator.shell.records import controller_uid
+from flow_operator.shell.records import controller_uid, version_of
 from flow_operator.shell.store import Store
 
 logger = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ class Observer:
         """Confirm everything anew: another process may have written until now."""
         self._since = self._store.now()
         self._confirmed: dict[Key, str] = {}  # their UIDs
+        self._lead_began: int | None = None
 
     def _is_ours(self, uid: str) -> bool:
         """Tell whether this process has written an object since, and so nobody else."""
@@ -89,13 +90,16 @@ class Observer:
     async def confirm_deployment(self, key: Key, view: DeploymentView) -> DeploymentView | None:
         """Read a deployment, and its runs if it depends on them what may start.
 
-        Once is enough: from then on nobody else writes what such a decision depends on. So is a
-        write, where only the deployment itself counts.
+        Once is enough: from then on nobody else writes what such a decision depends on. Where only
+        the deployment itself counts, it need not be read if this process has written it, or if it
+        was made or edited since this process leads.
         """
         uid = view.raw["metadata"]["uid"]
-        known = self._confirmed.get(key) == uid or (self._is_ours(uid) and not _runs_count(view))
-        if known and not lists_unknown_runs(view):
-            return view
+        if not lists_unknown_runs(view):
+            if self._confirmed.get(key) == uid:
+                return view
+            if not _runs_count(view) and (self._is_ours(uid) or await self._is_recent(view.raw)):
+                return view
         raw = await self._read(FLOW_DEPLOYMENTS, key.namespace, key.name)
         if raw is None:
             return None
@@ -109,6 +113,18 @@ class Observer:
             view = self._view(raw, [run for item in manifests if (run := _parse(item))])
         self._confirmed[key] = uid
         return view
+
+    async def _is_recent(self, raw: dict[str, Any]) -> bool:
+        """Tell whether a deployment is newer than all that others wrote before this process led.
+
+        resourceVersions of a kind grow: one that is newer has in it whatever was written before.
+        """
+        if (began := self._lead_began) is None:
+            since = self._since
+            began = await self._cluster.version(FLOW_DEPLOYMENTS, raw["metadata"]["namespace"])
+            if since == self._since:  # else another process has led meanwhile
+                self._lead_began = began
+        return version_of(raw) > began
 
     async def run(self, key: Key) -> RunView | None:
         """Return a run and what it stands on; None when there is none.
