@@ -143,7 +143,7 @@ def test_phases_follow_the_pod(world: World) -> None:
     assert status["duration"] == "6s"
     assert status["attempts"][0]["seconds"] == {"pending": 0.0, "fetch": 0.061, "run": 3.0}
     assert [c["type"] for c in status["conditions"]] == ["Succeeded"]
-    assert [event.reason for event in world.events] == ["JobCreated", "Succeeded"]
+    assert [event.reason for event in world.events] == ["Succeeded"]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def status(code: int, reason: str, message: str = "", **details: Any) -> tuple[i
     return code, body
 
 
-EVENT = EmitEvent("flow-1", "Normal", "JobCreated", "Created Job j", "Reconcile")
+EVENT = EmitEvent("flow-1", "Normal", "RunCreated", "Created FlowRun r", "CreateRun")
 THERE = status(409, "AlreadyExists")
 OK = (200, answer())
 
@@ -177,7 +177,7 @@ async def test_an_event_fails_alone(
     assert await apply(cluster, store, FLOW_RUNS, READ, (EVENT, WriteStatus({}))) is None
     assert script.seen[-1].method == "PUT"
     assert [record.getMessage() for record in caplog.records] == [
-        "FlowRun data/r: JobCreated: Created Job j"
+        "FlowRun data/r: RunCreated: Created FlowRun r"
     ]
 
 

@@ -86,8 +86,6 @@ def progress(
     status = _status(run, phase, _unknown(run, reason, message, now), now)
     _record(run, status, attempt)
     events = []
-    if not run.status.attempts or run.status.attempts[-1].number != attempt.number:
-        events.append(_normal(run, "JobCreated", f"Created Job {attempt.job_name}", attempt.number))
     if problem and problem.reason not in _SAID_AT_THE_END and not _said(run, problem.reason):
         events.append(_warning(run, problem.reason, problem.message, attempt.number))
     decision = _decide(run, status, events, requeue_after, before)

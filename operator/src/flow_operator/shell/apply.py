@@ -98,6 +98,10 @@ async def _create(
     except ForbiddenError as error:
         logger.error("RBAC rules are missing: %s", error)
         return Refusal(Reason.ADMISSION_DENIED, f"The operator may not: {error}", final=False)
+    if resource is JOBS:
+        where = {"kind": resource.kind, "namespace": namespace, "name": name}
+        words = f"Created for {_owner_of(manifest)}"
+        logger.info("%s %s/%s: %s", *where.values(), words, extra={"fields": where})
     return None
 
 
