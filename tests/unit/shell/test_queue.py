@@ -132,6 +132,34 @@ async def test_what_may_wait_lets_others_go_first() -> None:
     assert seen == ["first", "urgent", "sooner", "record"]
 
 
+async def test_what_may_wait_leaves_the_server_to_others() -> None:
+    """It is not begun while more than two are worked on, though there are workers for it."""
+    free = {key: asyncio.Event() for key in ("a", "b", "c", "d", "record")}
+    seen: list[str] = []
+
+    async def handle(key: str) -> None:
+        seen.append(key)
+        await free[key].wait()
+
+    async with working(handle, workers=8) as queue:
+        for key in "abc":
+            queue.add(key)
+        queue.add("record", LATER)
+        await until(lambda: seen == ["a", "b", "c"])
+        assert queue.postpone("a")
+        await asyncio.sleep(0.02)
+        assert seen == ["a", "b", "c"]
+        queue.add("d")
+        free["b"].set()
+        await until(lambda: seen == ["a", "b", "c", "d"])
+        free["c"].set()
+        await until(lambda: seen == ["a", "b", "c", "d", "record"])
+        assert not queue.postpone("d")
+        for event in free.values():
+            event.set()
+        await until(lambda: seen[-1] == "a")  # once more, as it was put off
+
+
 async def test_what_may_wait_keeps_its_hour() -> None:
     """A key that lets others go first is as urgent as any once its time has come."""
     seen: list[str] = []

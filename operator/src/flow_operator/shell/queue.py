@@ -18,6 +18,9 @@ LATER = -1.0
 PATIENCE = 10.0
 """For how many seconds a key lets others go first."""
 
+_FEW = 2
+"""So many keys that go first leave the API server time for the rest."""
+
 K = TypeVar("K", bound=Hashable)
 
 
@@ -44,9 +47,10 @@ class WorkQueue(Generic[K]):
         - With several times to look again, the earliest counts; once the handler has started,
           earlier wishes are done with, for it looks at everything and says when to look again.
         - When the handler fails, it is called again after a while, longer each time.
-        - Before a key that was added as `LATER` others go, for as long as `PATIENCE`. Of such keys
-          only a few are worked on at the same time: whoever acts on what was made meanwhile, as the
-          Job controller does, asks the same API server.
+        - Before a key that was added as `LATER` others go, for as long as `PATIENCE`: it is not
+          begun while more than a few of them wait or are being worked on, for all of them ask the
+          same API server. So does whoever acts on what was made meanwhile, as the Job controller
+          does; therefore only a few such keys are worked on at the same time.
 
     Args:
         handle: Works on a key; returns in how many seconds to look again, or None.
@@ -99,17 +103,22 @@ class WorkQueue(Generic[K]):
             self._line_up(key, last=after == LATER)
 
     def postpone(self, key: K) -> bool:
-        """Add a key as `LATER` if others wait that do not let others go first; tell whether.
+        """Add a key that is being worked on as `LATER` if others go before such; tell whether.
 
         A key that has been put off for long enough is not put off again.
         """
         now = asyncio.get_running_loop().time()
         since = self._postponed.setdefault(key, now)
-        if len(self._waiting) <= len(self._last) or now - since >= PATIENCE:
+        if not self._is_crowded() or now - since >= PATIENCE:
             del self._postponed[key]
             return False
         self.add(key, LATER)
         return True
+
+    def _is_crowded(self) -> bool:
+        """Tell whether more than a few keys wait or are worked on that others let go first."""
+        waiting = len(self._waiting) - len(self._last)
+        return waiting + len(self._running) - self._running_later > _FEW
 
     def _line_up(self, key: K, *, last: bool) -> None:
         ticket = next(self._tickets)
@@ -161,7 +170,7 @@ class WorkQueue(Generic[K]):
             if self._waiting.get(key) != ticket:
                 self._unpark()
                 continue
-            if later and self._running_later == self._later_workers:
+            if later and (self._running_later == self._later_workers or self._is_crowded()):
                 self._parked.append(entry)
                 continue
             del self._waiting[key]
@@ -193,9 +202,10 @@ class WorkQueue(Generic[K]):
                 self.add(key, after)
 
     def _unpark(self) -> None:
-        """Give the next key that was taken too early another chance, once there is room for it."""
-        if self._parked and self._running_later < self._later_workers:
-            self._ready.put_nowait(self._parked.popleft())
+        """Give the next keys that were taken too early another chance, once there is room."""
+        if not self._is_crowded():
+            for _ in range(min(self._later_workers - self._running_later, len(self._parked))):
+                self._ready.put_nowait(self._parked.popleft())
 
     def _failed(self, key: K, error: Exception) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
