@@ -7,7 +7,6 @@ every write may have happened although its answer was lost is what the decisions
 """
 
 import asyncio
-import json
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+from pydantic_core import from_json, to_json
 
 from flow_operator.api.v1alpha1 import API_VERSION
 from flow_operator.shell.answers import error_of
@@ -363,8 +363,7 @@ class Cluster:
             raise NotLeaderError(f"{method} {path}: this process does not lead")
         data = None
         if body is not None:
-            text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-            data = GuardedBody(text.encode(), self._may_write)
+            data = GuardedBody(to_json(body), self._may_write)
         try:
             async with self._session.request(
                 method,
@@ -388,6 +387,6 @@ class Cluster:
             retry_after = response.headers.get("Retry-After") if response.status == 429 else None
             raise error_of(f"{method} {path}", response.status, answer, retry_after)
         try:
-            return json.loads(answer) if answer else {}
+            return from_json(answer) if answer else {}
         except ValueError as error:
             raise UnavailableError(f"{method} {path}: the answer is not JSON") from error

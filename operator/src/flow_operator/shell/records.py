@@ -4,9 +4,10 @@ A FlowDeployment of 10 kB in kubectl's JSON is about 1 kB here, a Pod less. What
 never be lost by it: a status is replaced as a whole, and nothing else of an object is written back.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+
+from pydantic_core import from_json, to_json
 
 from flow_operator.core.names import ANNOTATION_PLAN, ANNOTATION_SNAPSHOT
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Resource
@@ -37,7 +38,7 @@ class Record(NamedTuple):
 
     def manifest(self) -> dict[str, Any]:
         """Return the object."""
-        found: dict[str, Any] = json.loads(self.body)
+        found: dict[str, Any] = from_json(self.body)
         found["metadata"]["resourceVersion"] = str(self.version)
         return found
 
@@ -53,7 +54,7 @@ def record_of(resource: Resource, manifest: Manifest) -> tuple[Record, Concern]:
         meta["name"],
         meta["uid"],
         version_of(manifest),
-        json.dumps(trim(manifest), separators=(",", ":")).encode(),
+        to_json(trim(manifest)),
         group(manifest),
         resource.kind == FLOW_RUNS.kind and not status.get("completionTime"),
     )

@@ -4,12 +4,12 @@ It sends them as events of a watch, then what changes meanwhile, and last a book
 everything before it is as of.
 """
 
-import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+from pydantic_core import from_json
 
 BOOKMARK, DELETED = "BOOKMARK", "DELETED"
 """Types of events."""
@@ -73,7 +73,7 @@ async def read_events(
 
 
 def _event_of(line: bytes) -> tuple[str, Manifest]:
-    event = json.loads(line)
+    event = from_json(line)
     return event["type"], event["object"]
 
 

@@ -10,7 +10,6 @@ that it finds. Its loop is therefore not ours: it is stopped with whatever is le
 
 import asyncio
 import contextlib
-import json
 import logging
 import threading
 from collections import deque
@@ -20,6 +19,7 @@ from typing import Any, cast
 
 import aiohttp
 import kopf
+from pydantic_core import from_json
 
 from flow_operator.shell.cluster import WATCHED, Resource
 from flow_operator.shell.connection import Connection
@@ -114,7 +114,7 @@ def object_of(plural: str, line: bytes) -> tuple[Record, Concern] | None:
     if not line.startswith(_THERE) or plural not in _WATCHED:
         return None
     try:
-        return record_of(_WATCHED[plural], json.loads(line)["object"])
+        return record_of(_WATCHED[plural], from_json(line)["object"])
     except (ValueError, KeyError, TypeError):
         return None  # kopf knows what to do about a broken watch
 
