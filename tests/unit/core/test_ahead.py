@@ -1,7 +1,6 @@
 """The run of the next tick is made shortly before it, and begins at it, or never."""
 
 from contextlib import suppress
-from copy import deepcopy
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,15 @@ from flow_operator.core.decision import CreateJob, CreateRun, WriteStatus
 from flow_operator.core.deployments import decide_deployment
 from flow_operator.core.settings import Settings
 from tests.unit.core.scheduled import EVERY_MINUTE, MINUTE, at, end_runs, ticks, world_with
-from tests.unit.core.world import T0, KilledError, World, deployment, flow_run, stamp
+from tests.unit.core.world import (
+    T0,
+    KilledError,
+    World,
+    deployment,
+    flow_run,
+    run_becomes_pending,
+    stamp,
+)
 
 TICK = T0 + MINUTE
 SHORTLY_BEFORE = TICK - timedelta(seconds=5)
@@ -57,13 +64,7 @@ def test_a_run_that_begins_is_on_record_with_its_tick() -> None:
     """What is said of it then holds until its Pod has started."""
     world = planned()
     world.now = TICK
-    world.deployments_only()
-    before = deepcopy(world.one("FlowDeployment")["status"])
-    assert before["lastRun"]["startTime"] == stamp(TICK)
-    world.now += timedelta(seconds=1)
-    world.reconcile()
-    assert world.one("FlowRun")["status"]["phase"] == "Pending"
-    assert world.one("FlowDeployment")["status"] == before
+    run_becomes_pending(world)
 
 
 def test_plans_are_made_at_moments_of_their_own() -> None:

@@ -1,6 +1,5 @@
 """A FlowDeployment becomes runs: when, how often, and how many are kept."""
 
-from copy import deepcopy
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.unit.core.world import (
     failed_fetch,
     flow_run,
     pod,
+    run_becomes_pending,
     stamp,
 )
 
@@ -100,13 +100,7 @@ def test_last_run_is_on_the_status(world: World) -> None:
 
 def test_a_run_that_is_pending_costs_the_deployment_one_write(world: World) -> None:
     """What is said of it with the trigger holds until its Pod has started."""
-    world.deployments_only()
-    before = deepcopy(world.one("FlowDeployment")["status"])
-    assert before["lastRun"]["startTime"] == stamp(T0)
-    world.now += timedelta(seconds=1)
-    world.reconcile()
-    assert world.one("FlowRun")["status"]["phase"] == "Pending"
-    assert world.one("FlowDeployment")["status"] == before
+    run_becomes_pending(world)
     world.pod_becomes(pod(FETCHED, RUNNING, phase="Running"))
     world.reconcile()
     last, run = world.one("FlowDeployment")["status"]["lastRun"], world.one("FlowRun")["status"]

@@ -292,3 +292,14 @@ class World:
 
 class KilledError(Exception):
     """The operator was killed."""
+
+
+def run_becomes_pending(world: World) -> None:
+    """Start a run, and see that the deployment's status, written with that, holds once it is."""
+    world.deployments_only()
+    before = deepcopy(world.one("FlowDeployment")["status"])
+    assert before["lastRun"]["startTime"] == stamp(world.now)
+    world.now += timedelta(seconds=1)
+    world.reconcile()
+    assert world.one("FlowRun")["status"]["phase"] == "Pending"
+    assert world.one("FlowDeployment")["status"] == before

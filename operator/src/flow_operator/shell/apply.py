@@ -99,9 +99,7 @@ async def _create(
         logger.error("RBAC rules are missing: %s", error)
         return Refusal(Reason.ADMISSION_DENIED, f"The operator may not: {error}", final=False)
     if resource is JOBS:
-        where = {"kind": resource.kind, "namespace": namespace, "name": name}
-        words = f"Created for {_owner_of(manifest)}"
-        logger.info("%s %s/%s: %s", *where.values(), words, extra={"fields": where})
+        _log(resource, manifest["metadata"], f"Created for {_owner_of(manifest)}")
     return None
 
 
@@ -152,14 +150,14 @@ async def _emit(
         return
     except ClusterError as error:
         logger.debug("Event %s was not recorded: %s", event.reason, error)
+    words = f"{event.reason}: {event.message}"
+    _log(resource, meta, words, reason=str(event.reason))
+
+
+def _log(resource: Resource, meta: dict[str, Any], words: str, **fields: str) -> None:
+    """Log what became of an object, with fields for those who read the log as JSON."""
     where = {"kind": resource.kind, "namespace": meta["namespace"], "name": meta["name"]}
-    logger.info(
-        "%s %s/%s: %s: %s",
-        *where.values(),
-        event.reason,
-        event.message,
-        extra={"fields": where | {"reason": str(event.reason)}},
-    )
+    logger.info("%s %s/%s: %s", *where.values(), words, extra={"fields": where | fields})
 
 
 def event_manifest(
