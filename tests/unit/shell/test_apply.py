@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from flow_operator.core.decision import CreateJob, CreateRun, DeleteRun, EmitEvent, WriteStatus
+from flow_operator.core.decision import (
+    Action,
+    CancelRun,
+    CreateJob,
+    CreateRun,
+    DeleteRun,
+    EmitEvent,
+    SuspendJob,
+    WriteStatus,
+)
 from flow_operator.shell.apply import apply
 from flow_operator.shell.cluster import FLOW_RUNS, Cluster
 from flow_operator.shell.errors import ConflictError, NamespaceGoneError, UnavailableError
@@ -155,12 +164,34 @@ async def test_a_status_is_never_written_over_a_change(
     assert len(script.seen) == 1
 
 
-@pytest.mark.parametrize("answer", [status(409, "Conflict"), status(404, "NotFound")])
-async def test_what_is_gone_need_not_be_deleted(
-    cluster: Cluster, store: Store, script: Script, answer: tuple[int, Any]
+ABOUT_ANOTHER = [DeleteRun("old", "u0"), CancelRun("old", "u0", "new"), SuspendJob("old", "u0")]
+
+
+@pytest.mark.parametrize("action", ABOUT_ANOTHER)
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param([status(404, "NotFound")], id="gone"),
+        pytest.param([status(409, "Conflict"), status(404, "NotFound")], id="gone meanwhile"),
+        pytest.param([status(409, "Conflict"), (200, answer("old", "u9"))], id="another by now"),
+    ],
+)
+async def test_what_is_gone_need_not_be_stopped(
+    cluster: Cluster, store: Store, script: Script, answers: list[Any], action: Action
 ) -> None:
-    script.answers = [answer]
-    assert await apply(cluster, store, FLOW_RUNS, READ, (DeleteRun("old", "u0"),)) is None
+    script.answers = answers
+    assert await apply(cluster, store, FLOW_RUNS, READ, (action,)) is None
+
+
+@pytest.mark.parametrize("action", ABOUT_ANOTHER)
+async def test_a_conflict_over_what_is_there_ends_nothing(
+    cluster: Cluster, store: Store, script: Script, action: Action
+) -> None:
+    """What comes after it would go on record as if it had been carried out."""
+    script.answers = [status(409, "Conflict"), (200, answer("old", "u0"))]
+    with pytest.raises(ConflictError):
+        await apply(cluster, store, FLOW_RUNS, READ, (action, WriteStatus({})))
+    assert [seen.method for seen in script.seen][1:] == ["GET"]
 
 
 @pytest.mark.parametrize("answer", [(403, {}), (500, {}), OK])

@@ -1,8 +1,10 @@
 """Carries out what was decided, one write at a time and in order."""
 
+import contextlib
 import logging
 import os
 import socket
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -114,29 +116,42 @@ async def _write(
             except NotFoundError as error:
                 raise ConflictError(str(error)) from error
         case SuspendJob(name, uid):
-            try:
-                stop = {"spec": {"suspend": True}}
+            stop = {"spec": {"suspend": True}}
+            async with _unless_gone(cluster, JOBS, namespace, name, uid):
                 await store.write(JOBS, cluster.patch(JOBS, namespace, name, uid, stop))
-            except (NotFoundError, ConflictError):
-                logger.debug("Job %s/%s is gone already", namespace, name)
         case CancelRun(name, uid, newer):
             change = {
                 "metadata": {"annotations": {names.ANNOTATION_REPLACED_BY: newer}},
                 "spec": {"cancel": True},
             }
-            try:
+            async with _unless_gone(cluster, FLOW_RUNS, namespace, name, uid):
                 await store.write(FLOW_RUNS, cluster.patch(FLOW_RUNS, namespace, name, uid, change))
-            except (NotFoundError, ConflictError):
-                logger.debug("FlowRun %s/%s is gone already", namespace, name)
         case DeleteRun(name, uid, job):
             if job and await cluster.find(JOBS, namespace, job):
                 return
-            try:
+            async with _unless_gone(cluster, FLOW_RUNS, namespace, name, uid):
                 await cluster.delete(FLOW_RUNS, namespace, name, uid)
-            except (NotFoundError, ConflictError):
-                logger.debug("FlowRun %s/%s is gone already", namespace, name)
         case EmitEvent():
             await _emit(cluster, resource, read, action)
+
+
+@contextlib.asynccontextmanager
+async def _unless_gone(
+    cluster: Cluster, resource: Resource, namespace: str, name: str, uid: str
+) -> AsyncIterator[None]:
+    """Count a write as done when there is no object of that UID any more.
+
+    A conflict need not mean that: only one that does stops nothing.
+    """
+    try:
+        yield
+    except NotFoundError:
+        logger.debug("%s %s/%s is gone already", resource.kind, namespace, name)
+    except ConflictError:
+        there = await cluster.find(resource, namespace, name)
+        if there and there["metadata"]["uid"] == uid:
+            raise
+        logger.debug("%s %s/%s is gone already", resource.kind, namespace, name)
 
 
 async def _emit(
