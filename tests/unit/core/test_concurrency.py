@@ -1,9 +1,30 @@
 """Runs beside others, after them or instead of them."""
 
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 
-from tests.unit.core.scheduled import MINUTE, at, end_runs, phases, ticks, world_with
-from tests.unit.core.world import T0, flow_run, stamp
+import pytest
+
+from tests.unit.core.scheduled import (
+    EVERY_MINUTE,
+    MINUTE,
+    at,
+    end_runs,
+    phases,
+    ticks,
+    world_with,
+)
+from tests.unit.core.world import (
+    FETCHED,
+    RUNNING,
+    T0,
+    KilledError,
+    World,
+    deployment,
+    flow_run,
+    pod,
+    stamp,
+)
 
 
 def test_forbid_skips_and_says_so() -> None:
@@ -78,6 +99,32 @@ def test_replace_cancels_the_oldest_and_then_starts() -> None:
     assert old["status"]["conditions"][0]["reason"] == "Replaced"
     assert new["metadata"]["name"] in old["status"]["conditions"][0]["message"]
     assert new["status"]["phase"] == "Pending"
+
+
+@pytest.mark.parametrize("writes", range(6))
+def test_replace_goes_on_where_it_was_killed(writes: int) -> None:
+    """The new run may be there already, and nobody have come to cancel the old one."""
+    world = world_with(concurrencyPolicy="Replace")
+    at(world, T0 + MINUTE)
+    world.budget = writes
+    with suppress(KilledError):
+        at(world, T0 + 2 * MINUTE)
+    world.budget = None
+    world.reconcile()
+    assert phases(world) == ["Cancelled", "Pending"]
+
+
+def test_replace_makes_room_once() -> None:
+    """Of two that may run at a time one is replaced, however often that is decided."""
+    world = world_with(concurrencyPolicy="Replace", concurrencyLimit=2)
+    for minute in (1, 2):
+        at(world, T0 + minute * MINUTE)
+    world.budget = 1
+    with suppress(KilledError):
+        at(world, T0 + 3 * MINUTE)
+    world.budget = None
+    world.reconcile()
+    assert phases(world) == ["Cancelled", "Pending", "Pending"]
 
 
 def test_replace_leaves_alone_what_somebody_created() -> None:

@@ -77,18 +77,28 @@ def make_plan(deployment: FlowDeployment, due: Sequence[Start], runs: Sequence[F
             count += 1
     replaced: list[FlowRun] = []
     if policy == "Replace" and limit:
-        new = [start for start in starts if start.run_name(deployment) not in known]
-        replaced = _victims(deployment, unfinished, len(new), limit)
+        replaced = _victims(deployment, unfinished, starts, known, limit)
     return Plan(tuple(starts), tuple(skipped), tuple(left), tuple(replaced))
 
 
 def _victims(
-    deployment: FlowDeployment, unfinished: Sequence[FlowRun], new: int, limit: int
+    deployment: FlowDeployment,
+    unfinished: Sequence[FlowRun],
+    starts: Sequence[Start],
+    known: set[str],
+    limit: int,
 ) -> list[FlowRun]:
-    """Return the oldest of our runs that make room for new ones; never what somebody created."""
+    """Return the oldest of our runs that make room for new ones; never what somebody created.
+
+    A run that is there already, but not on record, is new as well: whoever made it may not have
+    come to cancel what it replaces.
+    """
+    new = {start.run_name(deployment) for start in starts}
     staying = [run for run in unfinished if not run.spec.cancel]
-    ours = [run for run in staying if is_ours(run, deployment)]
-    return ours[: max(len(staying) + new - limit, 0)] if new else []
+    older = [run for run in staying if run.metadata.name not in new]
+    room = limit - len(new - known) - (len(staying) - len(older))
+    ours = [run for run in older if is_ours(run, deployment)]
+    return ours[: max(len(older) - room, 0)] if new else []
 
 
 def is_ours(run: FlowRun, deployment: FlowDeployment) -> bool:
