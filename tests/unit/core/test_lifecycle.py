@@ -178,6 +178,24 @@ def test_a_disruption_whose_pod_is_gone_is_still_one() -> None:
     assert (status(world)["phase"], reason(world)) == ("Pending", "Disrupted")
 
 
+def test_a_job_that_is_about_to_end_does_not_lack_a_pod() -> None:
+    """Its Pod goes before its controller has said how it ended."""
+    world = world_with()
+    world.pod_becomes(pod(FETCHED, RUNNING, phase="Running"))
+    later(world, 400)
+    world.pods.clear()
+    world.one("Job")["status"] = {
+        "conditions": [{"type": "FailureTarget", "status": "True", "reason": "PodFailurePolicy"}]
+    }
+    world.reconcile()
+    assert status(world)["phase"] == "Pending"
+    world.one("Job")["status"]["conditions"].append(
+        {"type": "Failed", "status": "True", "reason": "PodFailurePolicy"}
+    )
+    world.reconcile()
+    assert (status(world)["phase"], reason(world)) == ("Pending", "Disrupted")
+
+
 def test_disruptions_end_at_some_point() -> None:
     """After ten of them the run gives up and says why."""
     world = world_with()

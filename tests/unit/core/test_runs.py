@@ -245,6 +245,22 @@ def test_slow_image_of_the_user_is_waited_for(world: World) -> None:
     assert world.one("FlowRun")["status"]["phase"] == "Fetching"
 
 
+def test_waiting_for_the_image_counts_from_the_end_of_the_fetch(world: World) -> None:
+    """The kubelet pulls it only then: a long fetch leaves it as much time as a short one."""
+    fetched = terminated(
+        0, FETCHED["terminated"]["message"], finishedAt=stamp(T0 + timedelta(seconds=400))
+    )
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "a gateway is tired"}}
+    world.pod_becomes(pod(fetched, waiting))
+    world.now += timedelta(seconds=410)
+    world.reconcile()
+    assert succeeded(world)["reason"] == "ImagePullFailed"
+    assert world.one("FlowRun")["status"]["phase"] == "Fetching"
+    world.now = T0 + timedelta(seconds=701)
+    world.reconcile()
+    assert world.one("FlowRun")["status"]["phase"] == "Failed"
+
+
 def test_cancel_before_the_job() -> None:
     """A run that is cancelled at once never gets a Job."""
     world = World()

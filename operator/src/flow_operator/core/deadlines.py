@@ -67,17 +67,21 @@ def next_attempt_time(run: FlowRun, attempt: Attempt) -> datetime:
     )
 
 
-def pending_deadline(run: FlowRun, job_created: datetime | None = None) -> datetime | None:
+def pending_deadline(
+    run: FlowRun, job_created: datetime | None = None, *, fetched: datetime | None = None
+) -> datetime | None:
     """Return until when the run may wait for what is not there yet.
 
     A wait begins when the run starts, or with the attempt that follows one that got further;
-    attempts that ended for want of something are one wait.
+    attempts that ended for want of something are one wait. What comes after the fetch (the image
+    of the main container is pulled then) is a wait of its own.
 
     Args:
         run: The run.
         job_created: When the Job of the current attempt was created, if it was.
+        fetched: When its fetch ended, if it did.
     """
-    since = _waiting_since(run, job_created)
+    since = fetched or _waiting_since(run, job_created)
     if since is None:
         return None
     seconds = (run.status.resolved_spec or {}).get("pendingDeadlineSeconds")

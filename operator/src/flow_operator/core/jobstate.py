@@ -16,6 +16,7 @@ class JobState:
     Attributes:
         name, uid, created: Identity of the Job.
         suspended: Whether the Job is told to have no Pods.
+        ending: Whether the Job controller has said that the Job ends, and how it ended is to come.
         pod_name, pod_uid: Identity of its newest Pod, if it has one.
         pod: Where that Pod stands; a Pod that nobody has seen is Pending.
         outcome: How the attempt ended, once it has.
@@ -25,6 +26,7 @@ class JobState:
     uid: str
     created: datetime
     suspended: bool
+    ending: bool
     pod_name: str | None
     pod_uid: str | None
     pod: PodState
@@ -61,10 +63,19 @@ def read_job(job: dict[str, Any], pods: list[dict[str, Any]]) -> JobState:
         uid=meta["uid"],
         created=datetime.fromisoformat(meta["creationTimestamp"]),
         suspended=bool(job.get("spec", {}).get("suspend")),
+        ending=_is_ending(job.get("status") or {}),
         pod_name=newest["metadata"]["name"] if newest else None,
         pod_uid=newest["metadata"]["uid"] if newest else None,
         pod=state,
         outcome=state.outcome or _job_outcome(job.get("status") or {}),
+    )
+
+
+def _is_ending(status: dict[str, Any]) -> bool:
+    return any(
+        condition.get("type") in ("FailureTarget", "SuccessCriteriaMet")
+        and condition.get("status") == "True"
+        for condition in status.get("conditions") or []
     )
 
 

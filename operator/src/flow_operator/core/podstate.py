@@ -58,7 +58,8 @@ class PodState:
         fetch: The fetch container's report, once that has ended.
         flow: The main container's report, once that has ended.
         outcome: How the Pod ended, once it has.
-        fetch_started, flow_started, flow_finished: Times of the kubelet, whole seconds.
+        fetch_started, fetch_finished, flow_started, flow_finished: Times of the kubelet, whole
+            seconds.
     """
 
     phase: Phase = Phase.PENDING
@@ -67,6 +68,7 @@ class PodState:
     flow: FlowReport | None = None
     outcome: Outcome | None = None
     fetch_started: datetime | None = None
+    fetch_finished: datetime | None = None
     flow_started: datetime | None = None
     flow_finished: datetime | None = None
 
@@ -93,6 +95,7 @@ def read_pod(pod: dict[str, Any]) -> PodState:
         flow=read_flow(flow_end.get("message")) if flow_end else None,
         outcome=_outcome(name, status, fetch, flow_end),
         fetch_started=_time((fetch_state.get("running") or fetch_end or {}).get("startedAt")),
+        fetch_finished=_time((fetch_end or {}).get("finishedAt")),
         flow_started=_time((flow_state.get("running") or flow_end or {}).get("startedAt")),
         flow_finished=_time((flow_end or {}).get("finishedAt")),
     )

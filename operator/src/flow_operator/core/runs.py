@@ -235,9 +235,9 @@ def _follow(run: FlowRun, view: RunView, job: JobState, now: datetime) -> Decisi
     if _is_over(run, now):
         return _stopping(run, attempt, job, _out_of_time(run), now)
 
-    deadline = pending_deadline(run, job.created)
+    deadline = pending_deadline(run, job.created, fetched=job.pod.fetch_finished)
     problem = job.problem or refused_pod(job, view.events)
-    stuck = problem or (_no_pod(job) if job.phase is Phase.PENDING else None)
+    stuck = problem or (_no_pod(job) if job.phase is Phase.PENDING and not job.ending else None)
     if stuck and deadline and now >= deadline:
         reason = problem.reason if problem else Reason.PENDING_DEADLINE_EXCEEDED
         outcome = Outcome(reason, f"{stuck.message} (waited for spec.pendingDeadlineSeconds)")
