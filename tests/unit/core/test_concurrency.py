@@ -88,6 +88,25 @@ def test_queue_does_not_outlast_the_starting_deadline() -> None:
     assert queued["reason"] == "StartingDeadlineExceeded"
 
 
+def test_the_starting_deadline_counts_from_when_jitter_has_passed() -> None:
+    """A run that is made minutes after its tick, for its schedule says so, is not late."""
+    schedule = {**EVERY_MINUTE, "cron": "0 * * * *", "jitter": "30m"}
+    world = world_with(schedules=[schedule], concurrencyPolicy="Enqueue", startingDeadlineSeconds=9)
+    world.put(flow_run("by-hand"))
+    world.reconcile()
+    world.pod_becomes(pod(FETCHED, RUNNING, phase="Running"))
+    at(world, T0 + timedelta(minutes=58))
+    while "Queued" not in phases(world):
+        at(world, world.now + timedelta(seconds=3))
+        assert world.now < T0 + timedelta(hours=2)
+    tick = datetime.fromisoformat(world.ticks[0])
+    assert world.now - tick > MINUTE
+    at(world, world.now + timedelta(seconds=4))
+    assert phases(world) == ["Running", "Queued"]
+    at(world, world.now + timedelta(seconds=9))
+    assert phases(world) == ["Running", "Failed"]
+
+
 def test_replace_cancels_the_oldest_and_then_starts() -> None:
     """The new run waits until the Pod of the old one is gone; the old one says for whom."""
     world = world_with(concurrencyPolicy="Replace")
@@ -153,3 +172,81 @@ def test_suspend_holds_what_is_queued() -> None:
     world.edit(suspend=False)
     world.reconcile()
     assert phases(world) == ["Succeeded", "Pending", "Succeeded"]
+
+
+def test_suspending_a_schedule_holds_what_is_queued_of_it() -> None:
+    """Those of the other schedules go on."""
+    other = {"name": "other", "cron": "1 * * * *"}
+    world = world_with(schedules=[EVERY_MINUTE, other], concurrencyPolicy="Enqueue")
+    at(world, T0 + MINUTE)
+    at(world, T0 + 2 * MINUTE)
+    assert sorted(phases(world)) == ["Pending", "Queued", "Queued"]
+    world.edit(schedules=[{**EVERY_MINUTE, "suspend": True}, other])
+    end_runs(world)
+    end_runs(world)
+    names = {run["spec"]["trigger"]["schedule"] for run in world.all("FlowRun")
+             if run["status"]["phase"] == "Queued"}  # fmt: skip
+    assert names == {"often"}
+    assert "Pending" not in phases(world)
+    world.edit(schedules=[EVERY_MINUTE, other])
+    world.reconcile()
+    assert "Queued" not in phases(world)
+
+
+def test_suspend_holds_what_waits_for_room_of_the_operator() -> None:
+    """And lets others have that room meanwhile."""
+    world = World(limit=1)
+    world.put(deployment(schedules=[EVERY_MINUTE]))
+    world.reconcile()
+    at(world, T0 + MINUTE)
+    at(world, T0 + 2 * MINUTE)
+    assert phases(world) == ["Pending", "Queued"]
+    world.edit(suspend=True)
+    world.reconcile()
+    end_runs(world)
+    assert phases(world) == ["Succeeded", "Queued"]
+    waiting = world.all("FlowRun")[1]["status"]["conditions"][0]["message"]
+    assert "etl is suspended (spec.suspend)" in waiting
+    world.put(flow_run("by-hand"))
+    world.reconcile()
+    assert phases(world) == ["Succeeded", "Queued", "Pending"]
+    world.edit(suspend=False)
+    end_runs(world)
+    assert phases(world) == ["Succeeded", "Pending", "Succeeded"]
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+def test_what_is_queued_ends_with_its_deployment(limit: int | None) -> None:
+    """Runs that somebody created are there still, and nothing says how many may run."""
+    world = World(limit=limit)
+    world.put(deployment(runOn=[], concurrencyPolicy="Allow" if limit else "Enqueue"))
+    for number in range(5):
+        world.put(flow_run(f"run-{number}"))
+    world.reconcile()
+    assert phases(world) == ["Pending"] + ["Queued"] * 4
+    gone = world.objects.pop(("FlowDeployment", "etl"))
+    world.reconcile()
+    end_runs(world)
+    assert phases(world) == ["Succeeded"] + ["Queued"] * 4
+    assert "no FlowDeployment 'etl'" in str(world.all("FlowRun")[1]["status"]["conditions"])
+    world.put(gone)
+    end_runs(world)
+    assert phases(world) == ["Succeeded", "Pending"] + ["Queued"] * 3
+    del world.objects["FlowDeployment", "etl"]
+    at(world, T0 + timedelta(seconds=301))
+    assert phases(world)[2:] == ["Failed"] * 3
+    assert world.all("FlowRun")[2]["status"]["conditions"][0]["reason"] == "DeploymentNotFound"
+
+
+def test_a_deployment_that_cannot_be_read_lets_nothing_go() -> None:
+    """Nobody knows how many of its runs may run."""
+    world = World()
+    world.put(deployment(runOn=[], concurrencyPolicy="Enqueue"))
+    for number in range(3):
+        world.put(flow_run(f"run-{number}"))
+    world.reconcile()
+    world.objects["FlowDeployment", "etl"]["spec"]["concurrencyPolicy"] = "Later"
+    world.reconcile()
+    end_runs(world)
+    assert phases(world) == ["Succeeded", "Queued", "Queued"]
+    assert "concurrencyPolicy" in str(world.all("FlowRun")[1]["status"]["conditions"])

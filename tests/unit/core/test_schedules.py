@@ -135,12 +135,13 @@ def test_suspending_leaves_running_ones() -> None:
 
 
 def edit(world: World, moment: datetime, **spec: Any) -> None:
-    """Edit as the API server does it, which records when."""
+    """Edit as the API server does it, which records when, and what else others changed later."""
     world.edit(**spec)
     raw = world.one("FlowDeployment")
+    fields = {"kubectl": "f:spec", "kubectl-annotate": "f:metadata", "flow": "f:status"}
     raw["metadata"]["managedFields"] = [
-        {"manager": "kubectl", "operation": "Apply", "time": stamp(moment)},
-        {"manager": "flow", "subresource": "status", "time": stamp(moment + timedelta(days=1))},
+        {"manager": manager, "fieldsV1": {field: {}}, "time": stamp(moment + n * MINUTE)}
+        for n, (manager, field) in enumerate(fields.items())
     ]
 
 

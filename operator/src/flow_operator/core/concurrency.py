@@ -107,6 +107,22 @@ def is_ours(run: FlowRun, deployment: FlowDeployment) -> bool:
     return owner is not None and owner.uid == deployment.metadata.uid
 
 
+def suspended_by(run: FlowRun, deployment: FlowDeployment) -> str | None:
+    """Return the field that holds a run back which has not started; None: none does.
+
+    What somebody created is not held back.
+    """
+    if not is_ours(run, deployment):
+        return None
+    if deployment.spec.suspend:
+        return "spec.suspend"
+    name = run.spec.trigger.schedule if run.spec.trigger else None
+    for schedule in deployment.spec.schedules or []:
+        if schedule.name == name and schedule.suspend:
+            return f"suspend of schedule {name}"
+    return None
+
+
 def active_names(
     deployment: FlowDeployment, starts: Sequence[Start], runs: Sequence[FlowRun]
 ) -> list[str]:
@@ -120,13 +136,12 @@ def active_names(
     active = [
         run.metadata.name for run in unfinished if run.metadata.name in listed or is_started(run)
     ]
-    held = deployment.spec.suspend
     waiting = [
         run.metadata.name
         for run in unfinished
         if run.metadata.name not in active
         and not run.spec.cancel
-        and not (held and is_ours(run, deployment))
+        and not suspended_by(run, deployment)
     ]
     for name in [*waiting, *made]:
         if len(active) < limit:

@@ -1,29 +1,33 @@
 """Whether a run may go ahead, or waits in phase Queued, and for how long it may wait."""
 
+import contextlib
 from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
 from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun, Reason
-from flow_operator.core.concurrency import limit_of
+from flow_operator.core.concurrency import limit_of, suspended_by
 from flow_operator.core.durations import parse_moment
+from flow_operator.core.invalid import problems_of
 from flow_operator.core.podstate import Outcome
+from flow_operator.core.schedules import delay_of
 
 
-def held_by_deployment(run: FlowRun, raw: dict[str, Any] | None) -> str | None:
-    """Return why the run waits for other runs of its deployment; None: it does not."""
-    if raw is None:
-        return None
+def held_by_deployment(run: FlowRun, raw: dict[str, Any]) -> str | None:
+    """Return why its deployment, or other runs of that, keep the run waiting; None: they do not."""
     try:
         deployment = FlowDeployment.model_validate(raw)
-    except ValidationError:
+    except ValidationError as error:
+        problems = "; ".join(problems_of(error))
+        return f"Waiting until FlowDeployment {run.spec.deployment_ref.name} is valid: {problems}"
+    limit, name = limit_of(deployment), run.metadata.name
+    listed = any(entry.name == name for entry in deployment.status.active or [])
+    if limit is not None and listed:
         return None
-    limit = limit_of(deployment)
+    if held := suspended_by(run, deployment):
+        return f"FlowDeployment {deployment.metadata.name} is suspended ({held})"
     if limit is None:
-        return None
-    name = run.metadata.name
-    if any(entry.name == name for entry in deployment.status.active or []):
         return None
     runs = "another run" if limit == 1 else f"one of {limit} other runs"
     return (
@@ -32,19 +36,28 @@ def held_by_deployment(run: FlowRun, raw: dict[str, Any] | None) -> str | None:
     )
 
 
-def expiry_in_queue(run: FlowRun) -> datetime | None:
-    """Return until when a run of a schedule may wait in the queue; None: for ever."""
+def expiry_in_queue(run: FlowRun, raw: dict[str, Any]) -> datetime | None:
+    """Return until when a run of a schedule may wait in the queue; None: for ever.
+
+    That counts from when the run was to be made: at its tick, or its jitter later.
+    """
     trigger, spec = run.spec.trigger, run.status.resolved_spec or {}
     seconds = spec.get("startingDeadlineSeconds")
     if not seconds or not trigger or trigger.type != "Schedule" or not trigger.scheduled_time:
         return None
-    return parse_moment(trigger.scheduled_time) + timedelta(seconds=seconds)
+    tick = start = parse_moment(trigger.scheduled_time)
+    with contextlib.suppress(ValidationError):
+        deployment = FlowDeployment.model_validate(raw)
+        for schedule in deployment.spec.schedules or []:
+            if schedule.name == trigger.schedule:
+                start = tick + delay_of(deployment.metadata.uid, schedule, tick)
+    return start + timedelta(seconds=seconds)
 
 
 def expired_in_queue() -> Outcome:
     """Return the end of a run that waited for too long."""
     return Outcome(
         Reason.STARTING_DEADLINE_EXCEEDED,
-        "The run waited in the queue until spec.startingDeadlineSeconds after its tick had passed. "
-        "Raise that, or concurrencyLimit, or schedule fewer runs",
+        "The run waited in the queue for longer than spec.startingDeadlineSeconds allows. Raise "
+        "that, or concurrencyLimit, or schedule fewer runs",
     )

@@ -152,12 +152,7 @@ def _take_up(
     owner, raw = run.metadata.controller(), view.deployment
     name = run.spec.deployment_ref.name
     if raw is None or (owner and owner.uid != raw["metadata"]["uid"]):
-        missing = Problem(
-            Reason.DEPLOYMENT_NOT_FOUND,
-            f"spec.deploymentRef.name: there is no FlowDeployment {name!r} in namespace "
-            f"{run.metadata.namespace!r}",
-        )
-        return _wait(run, missing, now)
+        return _wait(run, _missing(run), now)
     try:
         deployment = FlowDeployment.model_validate(raw)
         snapshot = resolve_spec(deployment, run, settings)
@@ -176,7 +171,9 @@ def _take_up(
 
 def _queue(run: FlowRun, view: RunView, now: datetime) -> Decision:
     """Let a run go ahead once there is room for it."""
-    held, expiry = _held(run, view), expiry_in_queue(run)
+    if view.deployment is None:
+        return _wait(run, _missing(run), now)
+    held, expiry = _held(run, view), expiry_in_queue(run, view.deployment)
     if held is None:
         return runstatus.let_go(run, now)
     if expiry and now >= expiry:
@@ -186,7 +183,16 @@ def _queue(run: FlowRun, view: RunView, now: datetime) -> Decision:
 
 
 def _held(run: FlowRun, view: RunView) -> str | None:
-    return held_by_deployment(run, view.deployment) or view.held
+    held = held_by_deployment(run, view.deployment) if view.deployment else None
+    return held or view.held
+
+
+def _missing(run: FlowRun) -> Problem:
+    return Problem(
+        Reason.DEPLOYMENT_NOT_FOUND,
+        f"spec.deploymentRef.name: there is no FlowDeployment {run.spec.deployment_ref.name!r} in "
+        f"namespace {run.metadata.namespace!r}",
+    )
 
 
 def _next_job(
@@ -327,6 +333,8 @@ def _wait(run: FlowRun, problem: Problem, now: datetime) -> Decision:
     deadline = pending_deadline(run)
     if deadline and now >= deadline:
         return runstatus.finish(run, Outcome(problem.reason, problem.message), now)
+    if is_queued(run):
+        return runstatus.queued(run, problem.message, now, requeue_after=_POLL_SECONDS)
     return runstatus.waiting(run, problem, now, requeue_after=_POLL_SECONDS)
 
 

@@ -5,7 +5,7 @@ write that follows the creation of the runs, so a crash in between repeats creat
 are fixed, and never forgets or doubles a tick; and no run is deleted before its tick is behind it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -55,10 +55,7 @@ class Clock:
 
     def start_of(self, tick: datetime) -> datetime:
         """Return when the run of a tick is to be made: at the tick, or its jitter later."""
-        if not self._jitter:
-            return tick
-        number = int(names.digest(self.uid, self.schedule.name, int(tick.timestamp())), 16)
-        return tick + timedelta(seconds=number % (self._jitter + 1))
+        return tick + delay_of(self.uid, self.schedule, tick)
 
     def settled(self, now: datetime) -> datetime:
         """Return up to when every tick has started, whatever its jitter."""
@@ -136,14 +133,28 @@ def _handled(
     return max(edited, known) if known else edited
 
 
-def edited_at(raw: dict[str, Any]) -> datetime | None:
-    """Return when a deployment was last edited, as the API server has recorded it."""
-    times = [
+def edits_of(raw: Mapping[str, Any]) -> list[str]:
+    """Return when managers last edited the spec of a deployment, as the API server has recorded it.
+
+    What says no fields is what is kept of an entry that was found here before.
+    """
+    return [
         entry["time"]
         for entry in raw["metadata"].get("managedFields") or []
-        if entry.get("time") and entry.get("subresource") != "status"
+        if entry.get("time") and "f:spec" in entry.get("fieldsV1", ("f:spec",))
     ]
-    return max((datetime.fromisoformat(time) for time in times), default=None)
+
+
+def edited_at(raw: Mapping[str, Any]) -> datetime | None:
+    """Return when the spec of a deployment was last edited."""
+    return max((datetime.fromisoformat(time) for time in edits_of(raw)), default=None)
+
+
+def delay_of(deployment_uid: str, schedule: Schedule, tick: datetime) -> timedelta:
+    """Return how much later than its tick a run is to be made: up to its jitter, always the same."""
+    jitter = parse_duration(schedule.jitter) if schedule.jitter else 0
+    number = int(names.digest(deployment_uid, schedule.name, int(tick.timestamp())), 16)
+    return timedelta(seconds=number % (jitter + 1))
 
 
 def definition_of(schedule: Schedule) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pydantic_core import from_json, to_json
 
 from flow_operator.core.names import ANNOTATION_PLAN, ANNOTATION_SNAPSHOT
+from flow_operator.core.schedules import edits_of
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Resource
 from flow_operator.shell.keys import Concern, keys_of_child, keys_of_deployment, keys_of_run
 
@@ -77,11 +78,7 @@ def controller_uid(manifest: Manifest) -> str | None:
 def _trim_deployment(manifest: Manifest) -> dict[str, Any]:
     meta = _meta(manifest)
     # When it was edited is told by nothing else.
-    meta["managedFields"] = [
-        {"time": entry["time"]}
-        for entry in manifest["metadata"].get("managedFields") or []
-        if entry.get("time") and entry.get("subresource") != "status"
-    ]
+    meta["managedFields"] = [{"time": time} for time in edits_of(manifest)]
     return {"metadata": meta} | _parts(manifest, "spec", "status")
 
 

@@ -47,7 +47,7 @@ class Reason(StrEnum):
     REPLACED = "Replaced"
     """The operator cancelled the run for a newer one: `concurrencyPolicy: Replace`."""
     STARTING_DEADLINE_EXCEEDED = "StartingDeadlineExceeded"
-    """The run waited in the queue until `startingDeadlineSeconds` after its tick had passed."""
+    """The run waited in the queue until `startingDeadlineSeconds` after it was to be made."""
 
     INVALID_SPEC = "InvalidSpec"
     """The spec, or the Job that follows from it, was refused."""

@@ -181,8 +181,8 @@ class FlowDeploymentSpec(Model):
     starting_deadline_seconds: int | None = Field(
         default=None,
         description=(
-            "How late, in seconds, a run may start after its tick; later the tick is missed for "
-            "good. Unset: however late."
+            "How late, in seconds, a run may start after its tick and jitter; later the tick is "
+            "missed for good. Unset: however late."
         ),
         ge=1,
         le=31_536_000,
@@ -224,7 +224,7 @@ class FlowDeploymentSpec(Model):
         default=DEFAULT_PENDING_DEADLINE_SECONDS,
         description=(
             "How long, in seconds, a run waits for what is not there yet: a Secret, an image, a "
-            "node, room in a quota."
+            "node, room in a quota. Counts anew once the code is fetched."
         ),
         ge=1,
         le=31_536_000,
