@@ -36,17 +36,28 @@ def test_room_of_a_namespace_goes_to_the_deployment_that_has_least() -> None:
     ledger.request(entry("5", deployment="y"))
     ledger.request(entry("4", deployment="y"))
     assert ledger.request(entry("6", "b")) is None
-    assert [given.name for given in ledger.leave("uid-a-1")] == ["5"]
+    assert [given.name for given in ledger.leave("uid-a-1")] == ["4"]
     assert [given.name for given in ledger.leave("uid-a-2")] == ["3"]
 
 
 def test_what_started_counts_after_a_restart() -> None:
     """A new process begins with what the runs say of themselves."""
     ledger = Ledger(limit=2, namespace_limit=None)
-    ledger.load([entry("3"), entry("1", started=True), entry("2", started=True)])
+    given = ledger.load([entry("3"), entry("1", started=True), entry("2", started=True)])
+    assert given == []
     assert "maxActiveRuns " in (ledger.request(entry("3")) or "")
     assert ledger.request(entry("1")) is None
     assert [given.name for given in ledger.leave("uid-a-2")] == ["3"]
+
+
+def test_what_started_has_room_even_if_there_is_none() -> None:
+    """Another process let it go ahead, or this one without having been told."""
+    ledger = Ledger(limit=1, namespace_limit=None)
+    assert ledger.request(entry("1")) is None
+    assert ledger.request(entry("2"))
+    assert ledger.request(entry("2", started=True)) is None
+    assert ledger.leave("uid-a-1") == []
+    assert ledger.request(entry("3"))
 
 
 STEPS = st.lists(
@@ -81,7 +92,7 @@ def test_no_limit_is_passed_and_no_room_is_left(
                 waiting.discard(by_uid[given.uid])
                 running.add(by_uid[given.uid])
         else:
-            ledger.load(of(known) for known in sorted(running | waiting))
+            assert ledger.load(of(known) for known in sorted(running | waiting)) == []
         in_namespace = dict.fromkeys("abc", 0)
         for known in running:
             in_namespace["abc"[known % 3]] += 1

@@ -21,7 +21,7 @@ from flow_operator.core.decision import (
 from flow_operator.core.deployments import decide_deployment
 from flow_operator.core.ledger import Ledger
 from flow_operator.core.names import job_name
-from flow_operator.core.runs import RunView, decide_run, may_start
+from flow_operator.core.runs import RunView, decide_run, needs_room
 from flow_operator.core.runstate import current_attempt
 from flow_operator.core.settings import Settings
 from flow_operator.shell.room import entry_of
@@ -219,8 +219,10 @@ class World:
             self.objects.get(("Job", name)),
             self.pods.get(name, []),
         )
-        if may_start(view):
+        if needs_room(view):
             view = replace(view, held=self.ledger.request(entry_of(obj)))
+        else:
+            self.ledger.leave(run.metadata.uid)
         decision = decide_run(view, self.now, self.settings)
         if decision.ends_run:
             self.ledger.leave(run.metadata.uid)

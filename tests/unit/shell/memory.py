@@ -208,6 +208,7 @@ class Operator:
 
     api: MemoryApi
     leads: Callable[[Operator], bool]
+    settings: Settings = field(default_factory=Settings)
     inboxes: dict[str, deque[tuple[Resource, str, Manifest]]] = field(default_factory=dict)
     due: dict[Key, datetime] = field(default_factory=dict)
 
@@ -219,8 +220,8 @@ class Operator:
         self.reconciler = Reconciler(
             cast("Cluster", self.api),
             self.store,
-            Settings(),
-            Room(self.store, Settings(), self.enqueue),
+            self.settings,
+            Room(self.store, self.settings, self.enqueue),
             lambda: self.leads(self),
             clock=lambda: self.api.now,
         )

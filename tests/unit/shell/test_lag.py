@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_operator.core.names import tick_run_name
+from flow_operator.core.settings import Settings
 from flow_operator.shell import observe, reconciler
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, WATCHED
 from flow_operator.shell.keys import Key
@@ -50,7 +51,8 @@ def every_tick(until: datetime) -> set[str]:
 class Trial:
     """Two processes, one of which leads; the other takes over when it is told to."""
 
-    def __init__(self, **spec: Any) -> None:
+    def __init__(self, room: int | None = None, **spec: Any) -> None:
+        self.settings = Settings(max_active_runs=room)
         self.api = MemoryApi()
         made = deployment(
             schedules=[{"name": "fast", "interval": {"every": f"{SECONDS}s"}}], **spec
@@ -58,10 +60,11 @@ class Trial:
         self.api.put(FLOW_DEPLOYMENTS, made)
         self.leader = 0
         self.operators = [self._operator(), self._operator()]
-        self.limit = 1 if spec.get("concurrencyPolicy", "Allow") != "Allow" else None
+        counted = spec.get("concurrencyPolicy", "Allow") != "Allow"
+        self.limit: int | None = spec.get("concurrencyLimit", 1) if counted else None
 
     def _operator(self) -> Operator:
-        return Operator(self.api, lambda known: self.operators[self.leader] is known)
+        return Operator(self.api, lambda known: self.operators[self.leader] is known, self.settings)
 
     async def play(self, steps: Steps) -> None:
         for what, number, word in steps:
@@ -109,9 +112,9 @@ class Trial:
         ]
         assert self.limit is None or len(running) <= self.limit
 
-    async def settle(self) -> None:
+    async def settle(self, rounds: int = 12) -> None:
         """Let the watches catch up, and what they missed be found."""
-        for _ in range(12):
+        for _ in range(rounds):
             self.api.now += timedelta(seconds=2)
             self.api.end_pods()
             for operator in self.operators:
@@ -184,6 +187,29 @@ def test_no_limit_is_passed(steps: Steps, policy: str) -> None:
     """One run at a time stays one, though a process may not know of the one that runs."""
     trial = run_trial(steps, concurrencyPolicy=policy, successfulRunsHistoryLimit=0)
     assert trial.made <= every_tick(trial.api.now)
+
+
+@given(
+    steps=st.lists(STEP, min_size=3, max_size=12),
+    room=st.integers(1, 2),
+    policy=st.sampled_from([{}, {"concurrencyPolicy": "Enqueue", "concurrencyLimit": 2}]),
+)
+@settings(max_examples=40, deadline=None)
+def test_room_is_used(steps: Steps, room: int, policy: dict[str, Any]) -> None:
+    """Where an administrator limits runs, none waits for ever for what nobody uses."""
+
+    async def play() -> None:
+        trial = Trial(room, **policy)
+        await trial.play(steps)
+        await trial.settle()
+        [last] = trial.api.all(FLOW_DEPLOYMENTS)
+        last["spec"]["schedules"] = []
+        trial.api.put(FLOW_DEPLOYMENTS, last)
+        await trial.settle(len(trial.api.all(FLOW_RUNS)) + 18)
+        trial.check()
+        assert "Queued" not in {run["status"]["phase"] for run in trial.api.all(FLOW_RUNS)}
+
+    asyncio.run(play())
 
 
 async def take_over_unknowing(**spec: Any) -> Trial:

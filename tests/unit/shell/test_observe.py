@@ -9,7 +9,7 @@ import pytest
 from flow_operator.core.names import ANNOTATION_SNAPSHOT, job_name
 from flow_operator.core.settings import Settings
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, Cluster
-from flow_operator.shell.keys import deployment_key, run_key
+from flow_operator.shell.keys import Key, deployment_key, run_key
 from flow_operator.shell.observe import Observer
 from flow_operator.shell.reconciler import Reconciler
 from flow_operator.shell.room import Room
@@ -113,6 +113,41 @@ async def test_a_run_does_not_end_before_its_job_is_looked_for(
     await reconciler(cluster, store)(RUN)
     assert (script.seen[0].method, reads(script)[0]) == ("GET", JOB)
     assert ("PATCH", JOB) in [(seen.method, seen.path.rsplit("/", 1)[-1]) for seen in script.seen]
+
+
+async def test_a_run_does_not_end_for_what_its_pod_said_a_while_ago(
+    cluster: Cluster, store: Store, script: Script
+) -> None:
+    """The watch of Pods has fallen silent; since then the image was found, and the code runs."""
+    stuck, healed = pod("p", 3, JOB, "Pending"), pod("p", 4, JOB, "Running")
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "not found"}}
+    stuck["status"]["containerStatuses"] = [{"name": "flow", "state": waiting}]
+    healed["status"]["containerStatuses"] = [{"name": "flow", "state": {"running": {}}}]
+    store.saw(FLOW_RUNS, run(**STARTED))
+    store.saw(JOBS, job(JOB, 2, "etl-1"))
+    store.saw(PODS, stuck)
+    script.answers = [(200, {"items": [healed]}), (200, run(version=3))]
+    await reconciler(cluster, store)(RUN)
+    assert (script.seen[0].method, reads(script)[0]) == ("GET", "pods")
+    assert "PATCH" not in [seen.method for seen in script.seen]
+    [told] = [seen.body for seen in script.seen if seen.method == "PUT"]
+    assert told["status"]["phase"] == "Running"
+
+
+async def test_room_is_free_again_though_nobody_heard_that_the_run_has_ended(
+    cluster: Cluster, store: Store, script: Script
+) -> None:
+    """Its last write was carried out, and the answer lost."""
+    woken: list[Key] = []
+    limits = Settings(max_active_runs=1)
+    room = Room(store, limits, lambda *keys: woken.extend(keys))
+    known, waiting = run(**STARTED), run("etl-2", 2, phase="Queued", resolvedSpec={"x": 1})
+    for found in (known, waiting):
+        store.saw(FLOW_RUNS, found)
+    assert room.ask(waiting) is not None
+    store.saw(FLOW_RUNS, run(version=3, **STARTED, completionTime=TIME))
+    await Reconciler(cluster, store, limits, room)(RUN)
+    assert woken == [run_key("data", "etl-2")]
 
 
 async def test_a_deployment_that_is_not_known_is_looked_for(

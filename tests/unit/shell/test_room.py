@@ -1,5 +1,6 @@
 """The ledger of active runs is made once, kept in step, and wakes whoever has room."""
 
+import time
 from typing import Any
 
 import pytest
@@ -45,12 +46,27 @@ def test_room_that_is_left_wakes_the_next() -> None:
     known = run("old", "Running"), run("gone", "Succeeded", over=True), run("b", "Queued")
     kept = room(woken, 2, *known)
     assert kept.ask(run("c")) is not None  # b waits for longer
+    assert woken.pop() == run_key("data", "b")
     assert kept.ask(run("b", "Queued")) is None
-    kept.over(run_key("data", "nobody"))
+    kept.leave(run_key("data", "nobody"))
     assert woken == []
-    kept.over(run_key("data", "old"))
+    kept.leave(run_key("data", "old"))
     assert woken == [run_key("data", "c")]
     assert kept.ask(run("c")) is None
+
+
+def test_who_cannot_start_is_given_no_room_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for something else, and would keep the room from others: it asks when it can."""
+    woken: list[Key] = []
+    kept = room(woken, 1, run("a", "Queued"), run("b", "Queued"))
+    assert kept.ask(run("b", "Queued")) is not None
+    assert woken.pop() == run_key("data", "a")
+    kept.leave(run_key("data", "a"))
+    assert woken.pop() == run_key("data", "b")
+    monkeypatch.setattr(time, "monotonic", lambda at=time.monotonic: at() + 1000.0)
+    assert kept.ask(run("c")) is not None
+    kept.leave(run_key("data", "b"))
+    assert woken == [run_key("data", "c")]
 
 
 def test_what_others_let_go_ahead_counts_after_a_takeover() -> None:

@@ -1,7 +1,7 @@
 """Who may run while the operator as a whole, or a namespace, has a limit: a fair queue.
 
 Room goes to the namespace with the fewest runs, in it to the deployment with the fewest, and there
-to the run that has waited longest: a thousand runs of one team do not keep another's waiting.
+to the oldest run: a thousand runs of one team do not keep another's waiting.
 """
 
 from collections import Counter
@@ -28,6 +28,10 @@ class Entry:
     started: bool
 
 
+def _age(entry: Entry) -> tuple[str, str]:
+    return entry.created, entry.name
+
+
 @dataclass(slots=True)
 class Ledger:
     """The runs that have room, and those that wait for it.
@@ -44,22 +48,33 @@ class Ledger:
     _in_namespace: Counter[str] = field(default_factory=Counter)
     _of_deployment: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def load(self, entries: Iterable[Entry]) -> None:
-        """Start anew from all the runs that have not ended; room that was given stays given."""
+    def load(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Start anew from runs that have not ended; return those that get room.
+
+        Room that was given stays given.
+        """
         given = set(self._running)
         self._running.clear()
         self._waiting.clear()
         self._in_namespace.clear()
         self._of_deployment.clear()
-        for entry in sorted(entries, key=lambda entry: (entry.created, entry.name)):
+        for entry in sorted(entries, key=_age):
             if entry.started or entry.uid in given:
                 self._give(entry)
             else:
                 self._line_up(entry)
+        return self._hand_out()
 
     def request(self, entry: Entry) -> str | None:
-        """Ask for room for a run; return why it has to wait, or None."""
+        """Ask for room for a run; return why it has to wait, or None.
+
+        One that was let go ahead has it, however many there are.
+        """
         if entry.uid in self._running:
+            return None
+        if entry.started:
+            self.leave(entry.uid)
+            self._give(entry)
             return None
         self._line_up(entry)
         self._hand_out()
@@ -125,6 +140,6 @@ class Ledger:
         _, _, _, uid, deployment = min(
             (self._of_deployment[namespace, name], first.created, first.name, first.uid, name)
             for name, waiting in deployments.items()
-            if waiting and (first := next(iter(waiting.values())))
+            if waiting and (first := min(waiting.values(), key=_age))
         )
         return deployments[deployment].pop(uid)

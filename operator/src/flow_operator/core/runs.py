@@ -102,16 +102,18 @@ def decide_run(
     return _next_job(run, now, settings, refusal)
 
 
-def may_start(view: RunView) -> bool:
-    """Tell whether a run would go ahead now if the operator as a whole has room for it."""
+def needs_room(view: RunView) -> bool:
+    """Tell whether a run takes room of the operator as a whole, or would if there is any."""
     try:
         run = FlowRun.model_validate(view.raw)
     except ValidationError:
         return False
+    if is_finished(run):
+        return False
+    if is_started(run):
+        return True
     return not (
-        is_finished(run)
-        or run.metadata.deletion_timestamp
-        or is_started(run)
+        run.metadata.deletion_timestamp
         or run.spec.cancel
         or view.deployment is None
         or held_for(run, view.deployment)

@@ -22,7 +22,7 @@ from typing import Any
 
 from flow_operator.core.decision import Action, CreateJob, Decision, Refusal
 from flow_operator.core.deployments import decide_deployment
-from flow_operator.core.runs import RunView, decide_run, may_start
+from flow_operator.core.runs import RunView, decide_run, needs_room
 from flow_operator.core.settings import Settings
 from flow_operator.shell.apply import apply
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, Cluster
@@ -147,11 +147,11 @@ class Reconciler:
     async def _run(self, key: Key) -> float | None:
         view = await self._observer.run(key)
         if view is None:
-            self._room.over(key)
+            self._room.leave(key)
             return None
         leads = self._leads()
-        if leads and self._settings.limits_runs and may_start(view):
-            view = replace(view, held=self._room.ask(view.raw))
+        if leads and self._settings.limits_runs:
+            view = self._in_line(key, view)
         now = self._now()
         decision = decide_run(view, now, self._settings)
         if not leads:
@@ -176,8 +176,15 @@ class Reconciler:
             decision = decide_run(view, now, self._settings, refusal)
             await apply(self._cluster, self._store, FLOW_RUNS, view.raw, decision.actions)
         if decision.ends_run:
-            self._room.over(key)
+            self._room.leave(key)
         return self._seconds_left(_earliest(decision.requeue_after, self._until_pod(view)), now)
+
+    def _in_line(self, key: Key, view: RunView) -> RunView:
+        """Let a run ask for room of the operator as a whole, or leave what it cannot use."""
+        if needs_room(view):
+            return replace(view, held=self._room.ask(view.raw))
+        self._room.leave(key)
+        return view
 
     def _leave(self, key: Key, decision: Decision, now: datetime) -> float | None:
         if decision.actions:

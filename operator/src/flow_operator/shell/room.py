@@ -38,33 +38,39 @@ class Room:
         """Start anew from the store: others have let runs go ahead meanwhile."""
         limits = self._settings.max_active_runs, self._settings.max_active_runs_per_namespace
         self._ledger = Ledger(*limits) if self._settings.limits_runs else None
+        self._known.clear()
         self._loaded = float("-inf")
 
     def ask(self, raw: dict[str, Any]) -> str | None:
-        """Return why a run that could start has to wait, or None once it has room."""
+        """Return why a run has to wait that could start; None: it has started, or has room."""
         if self._ledger is None:
             return None
         self._load(self._ledger)
         entry = entry_of(raw)
-        self._known[run_key(entry.namespace, entry.name)] = entry.uid
+        self._known[_key(entry)] = entry.uid
         return self._ledger.request(entry)
 
-    def over(self, key: Key) -> None:
-        """Take note that a run has ended or is gone."""
+    def leave(self, key: Key) -> None:
+        """Take note that a run has ended, is gone, or cannot start for now."""
         uid = self._known.pop(key, None)
         if self._ledger is None or uid is None:
             return
-        given = self._ledger.leave(uid)
-        self._wake(*(run_key(entry.namespace, entry.name) for entry in given))
+        self._wake(*map(_key, self._ledger.leave(uid)))
 
     def _load(self, ledger: Ledger) -> None:
         now = time.monotonic()
         if now - self._loaded < _RELOAD_SECONDS:
             return
         entries = [entry_of(raw) for raw in self._store.open_runs()]
-        ledger.load(entries)
-        self._known = {run_key(entry.namespace, entry.name): entry.uid for entry in entries}
+        if self._loaded > float("-inf"):  # who could not start has left the line
+            entries = [entry for entry in entries if entry.started or _key(entry) in self._known]
+        self._known = {_key(entry): entry.uid for entry in entries}
         self._loaded = now
+        self._wake(*map(_key, ledger.load(entries)))
+
+
+def _key(entry: Entry) -> Key:
+    return run_key(entry.namespace, entry.name)
 
 
 def entry_of(raw: dict[str, Any]) -> Entry:
