@@ -146,12 +146,15 @@ class Observer:
         return replace(await self._stands_on(raw), held=view.held)
 
     async def confirm_end(self, view: RunView) -> RunView:
-        """Read what is not known of a run that is to end: its Job, or the Pods of that."""
+        """Read what is not known of a run that is to end: its Job, or the Pods of that.
+
+        A Pod that has ended stays so; one that does not get on may do so by now.
+        """
         if view.job is None:
             run = _parse(view.raw)
             there = run and await self._read(JOBS, run.metadata.namespace, _job_name(run))
             return await self._stands_on(view.raw) if there else view
-        if view.pods:
+        if _have_ended(view.pods):
             return view
         return replace(view, pods=await self._pods(view.raw, view.job["metadata"]["uid"]))
 
@@ -284,8 +287,12 @@ def _pods_are_over(job: dict[str, Any], pods: list[dict[str, Any]]) -> bool:
     ended = any(condition.get("status") == "True" for condition in conditions)
     if not ended and not job["spec"].get("suspend"):
         return False
+    return not _have_ended(pods)
+
+
+def _have_ended(pods: list[dict[str, Any]]) -> bool:
     phases = {(pod.get("status") or {}).get("phase") for pod in pods}
-    return not phases & {"Succeeded", "Failed"}
+    return bool(phases & {"Succeeded", "Failed"})
 
 
 def _parse(manifest: dict[str, Any]) -> FlowRun | None:
