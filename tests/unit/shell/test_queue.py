@@ -389,3 +389,25 @@ async def _random_work(
             for _ in range(turns):
                 await asyncio.sleep(0)
         await until(lambda: all(started[key] > added[key] for key in added))
+
+
+async def test_what_waits_is_worked_on_sooner_when_the_clock_goes_ahead() -> None:
+    """By so much and no more, and nothing twice."""
+    seen: list[str] = []
+
+    async def handle(key: str) -> None:
+        seen.append(key)
+
+    async with working(handle) as queue:
+        queue.add("soon", 600.0)
+        queue.add("late", 6000.0)
+        queue.catch_up(500.0)
+        await asyncio.sleep(0.01)
+        assert seen == []
+        queue.catch_up(100.0)
+        await until(lambda: seen == ["soon"])
+        queue.catch_up(9000.0)
+        await until(lambda: seen == ["soon", "late"])
+        queue.catch_up(9000.0)
+        await asyncio.sleep(0.01)
+    assert seen == ["soon", "late"]

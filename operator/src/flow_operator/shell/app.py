@@ -10,6 +10,7 @@ from typing import Any
 
 from flow_operator.core.rest import FIRST_LOOK_SECONDS
 from flow_operator.shell.checks import missing
+from flow_operator.shell.clock import follow_clock
 from flow_operator.shell.cluster import WATCHED, Cluster
 from flow_operator.shell.config import Config
 from flow_operator.shell.connection import Connection, installed_version
@@ -138,6 +139,7 @@ class _Operator:
         await self._loaded.wait()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run())
+            group.create_task(follow_clock(self._queue.catch_up))
             group.create_task(
                 resync(self._cluster, self._config.scopes, self._store, self._enqueue)
             )

@@ -131,6 +131,13 @@ class WorkQueue(Generic[K]):
             self._drop_timer(key)
         self._ready.put_nowait((last, ticket, key))
 
+    def catch_up(self, seconds: float) -> None:
+        """Have what is to be worked on later worked on so much sooner: the clock went ahead."""
+        due = {key: timer.when() for key, timer in self._timers.items()}
+        now = asyncio.get_running_loop().time()
+        for key, when in due.items():
+            self._add_later(key, max(when - seconds - now, 0.0))
+
     async def run(self) -> None:
         """Work until cancelled; what is being worked on then is cancelled, too."""
         async with asyncio.TaskGroup() as group:
