@@ -37,8 +37,9 @@ def any_request(method: str, path: str, body: bytes) -> bool:
 class _Armed:
     kind: Kind
     count: int
-    until: float
+    seconds: float
     only: Only
+    until: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,15 @@ class Meddler(Forwarder):
         seconds: float = float("inf"),
         only: Only = any_request,
     ) -> None:
-        """Meddle with the next requests that a kind of fault is for, so many or for so long."""
-        self._armed.append(_Armed(kind, count, time.monotonic() + seconds, only))
+        """Meddle with the next requests that a kind of fault is for.
+
+        Args:
+            kind: The fault.
+            count: With how many; all, if they are made slow.
+            seconds: For how long from the first of them on.
+            only: Which of them.
+        """
+        self._armed.append(_Armed(kind, count, seconds, only))
 
     def disarm(self) -> None:
         """Meddle no more; streams that are silent stay so until the operator gives them up."""
@@ -152,6 +160,7 @@ class Meddler(Forwarder):
             if _is_for(armed.kind, request, path) and armed.only(request.method, path, body):
                 if armed.kind is not Kind.SLOW:
                     armed.count -= 1
+                armed.until = min(armed.until, now + armed.seconds)
                 self.struck[armed.kind] += 1
                 name = _name(path, body)
                 self.hits.append(Hit(time.time(), armed.kind, request.method, path, name))

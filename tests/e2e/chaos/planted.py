@@ -79,7 +79,9 @@ def _says_running(method: str, path: str, body: bytes) -> bool:
 class Bug:
     """A bug, the fault that it cannot stand and which requests that is for, and how it shows.
 
-    `problem` is a regular expression, `spec` what the deployments have in theirs.
+    From when it first strikes the fault lasts for as many seconds as it says, however long a busy
+    machine takes to get there. `problem` is a regular expression, `spec` what the deployments have
+    in theirs.
     """
 
     code: str
@@ -107,7 +109,7 @@ BUGS = {
         IMPATIENT, Fault(0, Kind.REFUSE, 0, 0, 1), _tells_people, "s before its tick"
     ),
     "a wake-up lost while its key is worked on": Bug(
-        LOST_WAKE_UP, Fault(0, Kind.SLOW, 0, 20, 1), _says_running, "is Running|has active runs"
+        LOST_WAKE_UP, Fault(0, Kind.SLOW, 0, 12, 1), _says_running, "is Running|has active runs"
     ),
     "a key that failed and is not looked at again": Bug(
         # For as long as the first attempt's Job and Pod may still wake the run.
@@ -153,5 +155,5 @@ def _storm(lab: Lab, name: str, bug: Bug) -> Storm:
     return Storm(
         lab, f"chaos-{lab.stamp}-{name}", flows, [bug.fault], slow=_SLOW, lag=_LAG,
         needed=[flow.name for flow in flows], operators=1, command=("-c", bug.code + RUN),
-        seconds=bug.fault.seconds, only=bug.only, calm_seconds=0, patience=_PATIENCE,
+        linger=bug.fault.seconds, only=bug.only, calm_seconds=0, patience=_PATIENCE,
     )  # fmt: skip

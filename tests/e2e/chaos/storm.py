@@ -39,12 +39,13 @@ class Storm:
         operators: How many replicas.
         seed: What the details are drawn from.
         seconds: How long to go on at least, whatever strikes.
+        linger: How many seconds to go on at least once each kind of fault has struck.
         command: What Python is to run as operator.
         slow: How many seconds a slow request takes, from and to.
         lag: How many seconds watches say nothing after a write whose answer is lost.
         only: Which requests to meddle with.
         calm_seconds: How long to look on once all is well.
-        patience: How many seconds to wait for the next of what must happen.
+        patience: How many seconds to wait for the next of what must happen after the faults.
     """
 
     lab: Lab
@@ -55,6 +56,7 @@ class Storm:
     operators: int = 2
     seed: int = 0
     seconds: float = 0.0
+    linger: float = 0.0
     command: tuple[str, ...] = ("-m", "flow_operator")
     slow: tuple[float, float] = (0.3, 2.5)
     lag: float = 0.0
@@ -73,7 +75,7 @@ class Storm:
         for flow in self.flows:
             self.lab.flows[self.namespace, flow.name] = flow
         async with self._namespace() as keepers, contextlib.AsyncExitStack() as stack:
-            self._patience = Patience(self.patience, [*self.lab.tasks, *keepers])
+            self._patience = Patience(PATIENCE, [*self.lab.tasks, *keepers])
             self._replicas = [
                 await stack.enter_async_context(
                     Operator(
@@ -89,6 +91,7 @@ class Storm:
                 path = FLOW_DEPLOYMENTS.path(self.namespace)
                 await api.send("POST", path, flow.manifest(self.namespace))
             await self._blow()
+            self._patience.seconds = self.patience
             settling = Settling(
                 api, self.namespace, self.flows, self.needed, self._record, self._patience,
                 self._say,
@@ -147,6 +150,7 @@ class Storm:
         await self._patience.wait(
             lambda: len(wanted - self._strikes().keys()), "each kind of fault to strike"
         )
+        await asyncio.sleep(self.linger)
         for operator in self._replicas:
             operator.proxy.disarm()
         self._say("no more faults")
@@ -154,7 +158,7 @@ class Storm:
     async def _strike(self, fault: Fault) -> None:
         chosen = self._replicas[fault.operator % len(self._replicas)]
         try:
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(PATIENCE):
                 if fault.kind in REQUESTS:
                     await self._meddle(fault, chosen)
                 elif fault.kind is Kind.DROP:
