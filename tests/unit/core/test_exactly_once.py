@@ -2,18 +2,12 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flow_operator.core.decision import CreateRun, WriteStatus
-from flow_operator.core.deployments import decide_deployment
-from flow_operator.core.durations import format_moment
-from tests.unit.core.timetable.test_cron import moments_by_croniter
-from tests.unit.core.world import SUCCEEDED_POD, T0, KilledError, World, deployment, is_plan, stamp
+from tests.unit.core.world import SUCCEEDED_POD, T0, KilledError, World, deployment, stamp
 
 SCHEDULES = [
     {"name": "fast", "interval": {"every": "7s"}},
@@ -158,34 +152,3 @@ def test_no_tick_runs_twice_and_no_limit_is_passed(
     found = made(world)
     assert len(found) == len(set(found))
     assert set(found) <= every_tick(world.now)
-
-
-TEN_YEARS = [
-    ("30 2 * * *", "Europe/Berlin"),
-    ("15 2 * * SUN", "America/New_York"),
-    ("0 9 1-7 * MON", "Australia/Lord_Howe"),
-    ("45 23 L * *", "Asia/Kathmandu"),
-    ("30 0 * * FRI#2", "America/St_Johns"),
-    ("0 3 29 2 *", "Pacific/Auckland"),
-    ("0 12 * * MON-FRI", "UTC"),
-]
-
-
-@pytest.mark.parametrize(("cron", "zone"), TEN_YEARS)
-def test_ten_years(cron: str, zone: str) -> None:
-    """A clock that jumps from one look to the next makes the runs that croniter's rules say."""
-    raw = deployment(schedules=[{"name": "x", "cron": cron, "timeZone": zone}])
-    now, end = datetime(2021, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
-    raw["metadata"]["creationTimestamp"] = stamp(now)
-    found: list[str] = []
-    while now <= end:
-        decision = decide_deployment(raw, [], now)
-        for action in decision.actions:
-            if isinstance(action, CreateRun) and not is_plan(action.manifest):
-                found.append(action.manifest["spec"]["trigger"]["scheduledTime"])
-            elif isinstance(action, WriteStatus):
-                raw["status"] = action.status
-        assert decision.requeue_after
-        now += timedelta(seconds=decision.requeue_after)
-    wanted = moments_by_croniter(cron, zone)
-    assert found == [format_moment(moment) for moment in takewhile(lambda m: m <= end, wanted)]

@@ -151,7 +151,7 @@ def edited_at(raw: Mapping[str, Any]) -> datetime | None:
 
 
 def delay_of(deployment_uid: str, schedule: Schedule, tick: datetime) -> timedelta:
-    """Return how much later than its tick a run is to be made: up to its jitter, always the same."""
+    """Return how much later than its tick a run is to be made: by its jitter, always the same."""
     jitter = parse_duration(schedule.jitter) if schedule.jitter else 0
     number = int(names.digest(deployment_uid, schedule.name, int(tick.timestamp())), 16)
     return timedelta(seconds=number % (jitter + 1))

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from flow_operator.core.timetable.cron import Cron
 from flow_operator.core.timetable.zone import find_zone
-
-TEN_YEARS = datetime(2021, 1, 1, tzinfo=UTC), datetime(2031, 1, 1, tzinfo=UTC)
+from tests.unit.core.timetable.oracles import CHANGES, TEN_YEARS, minutes_that_match
 
 
 def ticks(expression: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
@@ -129,8 +128,26 @@ DST = [
     # Lord Howe: half an hour, 02:00 becomes 02:30 on 2026-10-04; back on 2026-04-05.
     ("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00", ["10-03T15:30", "10-04T15:15"]),
     ("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00", ["04-04T14:45", "04-05T15:15"]),
-    # St John's: 02:00 becomes 03:00 on 2026-03-08.
+    ("15 */2 * * *", "Australia/Lord_Howe", "2026-04-04T12:00", ["04-04T13:15", "04-04T15:45",
+                                                                 "04-04T17:45"]),
+    ("45 * * * *", "Australia/Lord_Howe", "2026-04-04T14:30", ["04-04T14:45", "04-04T15:15",
+                                                               "04-04T16:15"]),
+    ("15 */3 * * *", "Australia/Lord_Howe", "2026-10-03T12:00", ["10-03T13:45", "10-03T16:15"]),
+    # Chatham: 03:45 becomes 02:45 on 2026-04-05.
+    ("45 */3 * * *", "Pacific/Chatham", "2026-04-04T10:30", ["04-04T11:00", "04-04T15:00",
+                                                             "04-04T18:00"]),
+    # Cairo: 00:00 becomes 01:00 on 2026-04-24.
+    ("*/30 0 24 * *", "Africa/Cairo", "2026-04-23T12:00", ["05-23T21:00", "05-23T21:30"]),
+    ("*/30 1 24 * *", "Africa/Cairo", "2026-04-23T12:00", ["04-23T22:00", "04-23T22:30",
+                                                           "05-23T22:00"]),
+    # Troll: two hours, 03:00 becomes 01:00 on 2026-10-25.
+    ("0 */2 * * *", "Antarctica/Troll", "2026-10-24T22:30", ["10-25T00:00", "10-25T02:00"]),
+    ("30 * * * *", "Antarctica/Troll", "2026-10-24T23:00", ["10-24T23:30", "10-25T00:30",
+                                                            "10-25T01:30", "10-25T02:30"]),
+    # St John's: 02:00 becomes 03:00 on 2026-03-08. On 2010-11-07 00:01 became 23:01 of the 6th.
     ("30 2 * * *", "America/St_Johns", "2026-03-07T12:00", ["03-08T05:30", "03-09T05:00"]),
+    ("0 */1 * * SUN", "America/St_Johns", "2010-11-07T01:00", ["11-07T02:30", "11-07T03:30",
+                                                               "11-07T04:30"]),
     # Apia had no 2011-12-30 at all.
     ("0 9 * * *", "Pacific/Apia", "2011-12-29T12:00", ["12-29T19:00", "12-30T10:00",
                                                                 "12-30T19:00"]),
@@ -146,25 +163,42 @@ def test_clocks_that_change(expression: str, zone: str, start: str, wanted: list
     assert got == wanted
 
 
-@given(
-    expression=st.sampled_from(["30 2 * * *", "*/30 * * * *", "0,30 1,2,3 * * *", "0 0 * * *"]),
-    zone=st.sampled_from(ZONES),
-    day=st.sampled_from(["2026-03-29", "2026-10-25", "2026-04-05", "2026-10-04", "2026-03-08"]),
-    seconds=st.integers(-80_000, 100_000),
-)
+MINUTES = st.sampled_from(["0", "15", "45", "0,30", "10-50/20"])
+HOURS = st.sampled_from(["0", "2", "1,2,3", "0-23/2", "23"])
+STAR_MINUTES = st.sampled_from(["*", "*/7", "*/20", "*/30"])
+STAR_HOURS = st.sampled_from(["*", "*/2", "*/3", "*/5"])
+DAYS = st.sampled_from(["* * *", "* * *", "* * SUN", "1-7 * *", "1-7 * SUN"])
+FIXED = st.tuples(MINUTES, HOURS, DAYS).map(" ".join)
+ELAPSED = st.one_of(
+    st.tuples(STAR_MINUTES, HOURS, DAYS), st.tuples(MINUTES | STAR_MINUTES, STAR_HOURS, DAYS)
+).map(" ".join)
+
+SECONDS = st.integers(-14_400, 14_400) | st.integers(-86_400, 86_400)
+
+
+@given(expression=FIXED | ELAPSED, change=CHANGES, seconds=SECONDS)
 @settings(max_examples=300, deadline=None)
 def test_ticks_do_not_depend_on_when_they_are_asked_for(
-    expression: str, zone: str, day: str, seconds: int
+    expression: str, change: tuple[str, datetime], seconds: int
 ) -> None:
     """Asked later, a timetable has the same ticks, less those that are past."""
-    cron = Cron.parse(expression, find_zone(zone))
-    begin = datetime.fromisoformat(f"{day}T00:00:00+00:00") - timedelta(days=1)
-    end = begin + timedelta(days=4)
-    everything = list(takewhile(lambda tick: tick <= end, cron.after(begin)))
-    later = begin + timedelta(days=1, seconds=seconds)
-    rest = list(takewhile(lambda tick: tick <= end, cron.after(later)))
-    assert rest == [tick for tick in everything if tick > later]
+    zone, moment = change
+    begin, end = moment - timedelta(days=2), moment + timedelta(days=2)
+    everything = ticks(expression, zone, begin, end)
+    later = moment + timedelta(seconds=seconds)
+    assert ticks(expression, zone, later, end) == [tick for tick in everything if tick > later]
     assert all(first < second for first, second in pairwise(everything))
+
+
+@given(expression=ELAPSED, change=CHANGES, seconds=SECONDS)
+@settings(max_examples=150, deadline=None)
+def test_elapsed_time_is_all_minutes_that_match(
+    expression: str, change: tuple[str, datetime], seconds: int
+) -> None:
+    """By elapsed time it ticks at each minute at which a clock shows what it says."""
+    zone, moment = change
+    start, end = moment + timedelta(seconds=seconds), moment + timedelta(days=2)
+    assert ticks(expression, zone, start, end) == minutes_that_match(expression, zone, start, end)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 
 import pytest
 from dateutil.rrule import rrulestr
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from flow_operator.core.timetable.rrule import DEFAULT_START, Recurrence
 from flow_operator.core.timetable.zone import find_zone
+from tests.unit.core.timetable.oracles import CHANGES, moments_of
 
 RULES = (
     "FREQ=HOURLY", "FREQ=HOURLY;INTERVAL=7", "FREQ=HOURLY;BYHOUR=8,9,17;BYDAY=MO,FR",
@@ -76,6 +77,57 @@ def test_clocks_that_change() -> None:
     autumn = list(islice(rule.after(datetime(2026, 10, 24, 12, tzinfo=UTC)), 2))
     assert [f"{tick:%dT%H:%M}" for tick in spring] == ["29T01:30", "30T00:30"]
     assert [f"{tick:%dT%H:%M}" for tick in autumn] == ["25T00:30", "26T01:30"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "zone", "start", "wanted"),
+    [
+        # Lord Howe: 02:00 becomes 02:30 on 2026-10-04, so that 02:20 is at 02:50.
+        ("FREQ=DAILY;BYHOUR=2;BYMINUTE=20,40", "Australia/Lord_Howe", "2026-10-03T00:00",
+         ["04T02:40", "04T02:50", "05T02:20"]),
+        ("FREQ=HOURLY;BYMINUTE=20,40", "Australia/Lord_Howe", "2026-10-03T15:00",
+         ["04T01:40", "04T02:40", "04T02:50", "04T03:20"]),
+        ("FREQ=DAILY;BYHOUR=2;BYMINUTE=20,40;UNTIL=20261004T024500", "Australia/Lord_Howe",
+         "2026-10-03T00:00", ["04T02:40"]),
+        # Troll: 01:00 becomes 03:00 on 2026-03-29, so that 02:00 is at 04:00.
+        ("FREQ=DAILY;BYHOUR=2,3", "Antarctica/Troll", "2026-03-28T12:00",
+         ["29T03:00", "29T04:00", "30T02:00"]),
+        # Berlin: the second and the third time of each day, 02:45 and 03:00.
+        ("FREQ=DAILY;BYHOUR=2,3;BYMINUTE=0,45;BYSETPOS=2,3", "Europe/Berlin", "2026-03-28T12:00",
+         ["29T03:00", "29T03:45", "30T02:45"]),
+    ],
+)  # fmt: skip
+def test_skipped_times_and_those_they_pass(
+    rule: str, zone: str, start: str, wanted: list[str]
+) -> None:
+    """A skipped time may come after others that are later on the clock. None is lost."""
+    tz = find_zone(zone)
+    found = Recurrence.parse(rule, tz).after(datetime.fromisoformat(f"{start}+00:00"))
+    got = [f"{tick.astimezone(tz):%dT%H:%M}" for tick in islice(found, len(wanted))]
+    assert got == wanted
+
+
+@given(
+    rule=st.sampled_from(
+        ["FREQ=HOURLY", "FREQ=HOURLY;INTERVAL=5;BYMINUTE=20,40", "FREQ=DAILY;BYHOUR=2,3",
+         "FREQ=DAILY;BYHOUR=1,2;BYMINUTE=20,40", "FREQ=WEEKLY;BYDAY=SA,SU;BYHOUR=0,23",
+         "FREQ=MONTHLY;BYDAY=SU;BYHOUR=0,1,2;BYMINUTE=0,45;BYSETPOS=-1,-2,1"]
+    ),
+    change=CHANGES,
+    seconds=st.integers(-86_400, 14_400),
+)  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_changes_of_the_clock(rule: str, change: tuple[str, datetime], seconds: int) -> None:
+    """Whenever it is asked, the ticks around a change are dateutil's times, put onto the clock."""
+    zone, moment = change
+    start, end = moment + timedelta(seconds=seconds), moment + timedelta(days=2)
+    begin = datetime(moment.year, 1, 1, 0, 30) - timedelta(days=9)
+    text = f"DTSTART:{begin:%Y%m%dT%H%M%S}\nRRULE:{rule}"
+    near = moment.replace(tzinfo=None)
+    local_times = rrulestr(text).between(near - timedelta(days=4), near + timedelta(days=4))
+    found = Recurrence.parse(text, find_zone(zone)).after(start)
+    got = list(takewhile(lambda tick: tick <= end, found))
+    assert got == [tick for tick in moments_of(local_times, zone) if start < tick <= end]
 
 
 @pytest.mark.parametrize(

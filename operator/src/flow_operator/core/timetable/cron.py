@@ -6,6 +6,8 @@ from datetime import UTC, datetime, tzinfo
 
 from cronsim import CronSim, CronSimError
 
+from flow_operator.core.timetable.zone import local_before, to_moments
+
 _MACROS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -22,8 +24,9 @@ class Cron:
     """The ticks of one expression in one time zone.
 
     A time that the clocks skip ticks right after the gap, and one that they repeat ticks the first
-    time. An expression whose minute or hour begins with `*` goes by elapsed time: it ticks in both
-    of the repeated hours, and there is nothing to make up for in a gap.
+    time. An expression whose minute or hour begins with `*` goes by elapsed time: it ticks at every
+    minute that matches on the clock, in a repeated hour both times, and has nothing to make up for
+    in a gap.
     """
 
     expression: str
@@ -48,9 +51,18 @@ class Cron:
     def after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the ticks later than a moment."""
         last = moment
-        # In a repeated hour the search may begin an hour early; what it finds there is past.
-        for tick in CronSim(self.expression, moment.astimezone(self.zone)):
-            found = tick.astimezone(UTC)
+        # Where clocks are put back the search begins early; what it finds there is past.
+        for found in self._search(moment):
             if found > last:
                 yield found
                 last = found
+
+    def _search(self, moment: datetime) -> Iterator[datetime]:
+        minute, hour, *_ = self.expression.split()
+        if not minute.startswith("*") and not hour.startswith("*"):
+            found = CronSim(self.expression, moment.astimezone(self.zone))
+            return (tick.astimezone(UTC) for tick in found)
+        # CronSim gets no zone: it would step by whole hours and to midnights, past what there is
+        # where clocks change by half an hour or at midnight.
+        local_times = CronSim(self.expression, local_before(moment, self.zone))
+        return to_moments(local_times, self.zone, elapsed=True)

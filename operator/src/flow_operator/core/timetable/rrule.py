@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import product
 
-from flow_operator.core.timetable.zone import to_moment
+from flow_operator.core.timetable.zone import to_moment, to_moments
 
 DEFAULT_START = datetime(2001, 1, 1)  # noqa: DTZ001 - local time of the schedule's zone
 """A Monday at midnight, the first of a month and of a year."""
@@ -101,22 +101,26 @@ class Recurrence:
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """Yield the ticks later than a moment; stop when there is none for years."""
+        last = moment
+        for found in to_moments(self._local_times(moment), self.zone):
+            if self.until and found > self.until:
+                return
+            if found > last:
+                yield found
+                last = found
+
+    def _local_times(self, moment: datetime) -> Iterator[datetime]:
+        """Yield the local times of the rule, from some before a moment on."""
         span = timedelta(days=_SPAN_DAYS[self.frequency])
         # A local time is never more than a day away from UTC, nor a gap longer than a day.
-        earliest = max(moment.astimezone(UTC).replace(tzinfo=None) - timedelta(days=2), self.start)
-        last, seen = moment, earliest
-        for period, candidates in self._periods(earliest.date()):
+        seen = max(moment.astimezone(UTC).replace(tzinfo=None) - timedelta(days=2), self.start)
+        for period, candidates in self._periods(seen.date()):
             if period - seen.date() > span:
                 return
             for local in candidates:
-                if local < self.start:
-                    continue
-                found = to_moment(local, self.zone)
-                if self.until and found > self.until:
-                    return
-                if found > last:
-                    yield found
-                    last, seen = found, local
+                if local >= self.start:
+                    yield local
+                    seen = max(seen, local)
 
     def _periods(self, day: date) -> Iterator[tuple[date, list[datetime]]]:
         """Yield the periods of the rule from the one before a day or around it: begin and times."""

@@ -1,7 +1,8 @@
 """What a timetable is, and how local times become moments where clocks skip or repeat an hour."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, tzinfo
+from collections import deque
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -46,3 +47,37 @@ def to_moment(local: datetime, zone: tzinfo) -> datetime:
     after the gap as it was into it (RFC 5545, 3.3.5). Of a time that they repeat it is the first.
     """
     return local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def to_moments(
+    local_times: Iterable[datetime], zone: tzinfo, *, elapsed: bool = False
+) -> Iterator[datetime]:
+    """Yield the moments of ascending local times, in the order of the moments.
+
+    A skipped or repeated time is taken as by `to_moment`. By elapsed time, a skipped one has no
+    moment, and a repeated one has both.
+    """
+    late: deque[datetime] = deque()  # moments that those of later local times may come before
+    for local in local_times:
+        first = to_moment(local, zone)
+        second = local.replace(tzinfo=zone, fold=1).astimezone(UTC)
+        skipped, repeated = first > second, first < second
+        if not skipped:
+            while late and late[0] < first:
+                yield late.popleft()
+            yield first
+        if repeated and elapsed:
+            late.append(second)
+        elif skipped and not elapsed:
+            late.append(first)
+    yield from late
+
+
+def local_before(moment: datetime, zone: tzinfo) -> datetime:
+    """Return a local time, without zone, that clocks are past at all later moments.
+
+    It is that of the moment, or earlier if the clocks are put back within a day.
+    """
+    day = timedelta(days=1)
+    now, tomorrow = moment.astimezone(zone), (moment + day).astimezone(zone)
+    return min(now.replace(tzinfo=None), tomorrow.replace(tzinfo=None) - day)
