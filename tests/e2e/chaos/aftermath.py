@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -64,8 +65,10 @@ class Aftermath:
     deployments: dict[str, Object] = field(default_factory=dict)
     events: list[Object] = field(default_factory=list)
 
-    async def look_around(self, api: Api, namespace: str) -> None:
-        """Take down what is there now."""
+    async def look_around(
+        self, api: Api, namespace: str, schedules: Mapping[str, list[Object]]
+    ) -> None:
+        """Take down what is there now, and what was on record of schedules that are gone."""
         there = {
             kind.kind: (await api.get(kind.path(namespace)))["items"]
             for kind in (FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS, EVENTS)
@@ -75,4 +78,6 @@ class Aftermath:
         self.deployments = {
             found["metadata"]["name"]: found for found in there[FLOW_DEPLOYMENTS.kind]
         }
+        for name, records in schedules.items():
+            self.deployments[name]["status"]["schedules"] = records
         self.events = there[EVENTS.kind]

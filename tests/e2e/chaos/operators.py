@@ -36,6 +36,7 @@ class Operator:
         command: What Python is to run.
         slow: How many seconds a slow request takes, from and to.
         lag: How many seconds watches say nothing after a write whose answer is lost.
+        settings: The administrator's settings, as YAML or JSON.
     """
 
     connection: Connection
@@ -46,6 +47,7 @@ class Operator:
     command: tuple[str, ...] = ("-m", "flow_operator")
     slow: tuple[float, float] = (0.3, 2.5)
     lag: float = 0.0
+    settings: str = "{}"
     wanted: bool = True
     frozen: bool = False
     ended_by_itself: list[str] = field(default_factory=list)
@@ -58,6 +60,8 @@ class Operator:
         await self.proxy.start()
         self._kubeconfig = self.folder / f"{self.namespace}-{self.number}.kubeconfig"
         self._kubeconfig.write_text(json.dumps(kubeconfig_for(self.proxy.address)))
+        self._settings = self.folder / f"{self.namespace}-{self.number}.settings.yaml"
+        self._settings.write_text(self.settings)
         self.log = self.folder / f"{self.namespace}-{self.number}.log"
         await self._start()
         self._keeper = asyncio.create_task(self._keep())
@@ -74,6 +78,7 @@ class Operator:
         environment = {
             **os.environ,
             "KUBECONFIG": str(self._kubeconfig),
+            "FLOW_OPERATOR_SETTINGS": str(self._settings),
             "FLOW_OPERATOR_PORT": "0",
             "FLOW_OPERATOR_LEASE": LEASE,
             "FLOW_OPERATOR_LEASE_NAMESPACE": self.namespace,

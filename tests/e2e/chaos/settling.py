@@ -6,17 +6,19 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flow_operator.shell.cluster import FLOW_DEPLOYMENTS
 from tests.e2e.chaos.aftermath import Times
 from tests.e2e.chaos.api import Api
 from tests.e2e.chaos.lab import Patience
 from tests.e2e.chaos.record import Record
-from tests.e2e.chaos.workload import PULSE, Flow, text_of, unix
+from tests.e2e.chaos.workload import PULSE, Flow, Object, text_of, unix
 
 ON_TIME = 2
 """How many seconds after its tick a run may begin, if somebody could act."""
+
+QUEUED = ("Queued",)
 
 _CALM_COMES = 30.0
 _RECORD_SECONDS = 15.0
@@ -35,6 +37,7 @@ class Settling:
         record: What is there.
         patience: How to wait.
         say: Tells people how far it is.
+        schedules: What was on record of schedules that are gone in the end, by deployment.
     """
 
     api: Api
@@ -44,6 +47,7 @@ class Settling:
     record: Record
     patience: Patience
     say: Callable[[str], None]
+    schedules: dict[str, list[Object]] = field(default_factory=dict)
 
     async def wait(self, calm_seconds: float) -> Times:
         """Wait until nothing is left to do, once all has gone well for some seconds."""
@@ -62,6 +66,12 @@ class Settling:
         for flow in self.flows:
             await self._suspend(flow)
         suspended = time.time()
+        await self.patience.wait(
+            lambda: len(self._unsettled(QUEUED)),
+            "everything to end that has begun",
+            lambda: "; ".join(self._unsettled(QUEUED)[:20]),
+        )
+        await self._let_go()
         await self.patience.wait(
             lambda: len(self._unsettled()),
             "everything to end",
@@ -97,9 +107,23 @@ class Settling:
         )
 
     async def _suspend(self, flow: Flow) -> None:
-        path = FLOW_DEPLOYMENTS.path(self.namespace, flow.name)
-        change = {"spec": {"schedules": flow.schedules(suspend=True)}}
-        await self.api.send("PATCH", path, change)
+        await self._schedule(flow.name, flow.schedules(suspend=True))
+
+    async def _let_go(self) -> None:
+        """Let runs begin that are queued: a schedule that is suspended holds them, none does not.
+
+        What was on record of these schedules is on record nowhere else from then on.
+        """
+        queued = {run.deployment for run in self.record.runs() if run.phase in QUEUED}
+        for deployment in self.record.deployments():
+            name = deployment["metadata"]["name"]
+            if name in queued:
+                self.schedules[name] = deployment["status"]["schedules"]
+                await self._schedule(name, [])
+
+    async def _schedule(self, name: str, schedules: list[Object]) -> None:
+        path = FLOW_DEPLOYMENTS.path(self.namespace, name)
+        await self.api.send("PATCH", path, {"spec": {"schedules": schedules}})
 
     def _missing(self, until: int) -> list[str]:
         """Return the ticks up to a moment that should have a run and have none."""
@@ -141,17 +165,19 @@ class Settling:
         late = [run.acted - run.tick > ON_TIME for run in pulse if run.tick > newest - 3]
         return time.time() - newest < ON_TIME + 1 and not any(late)
 
-    def _unsettled(self) -> list[str]:
+    def _unsettled(self, but: Collection[str] = ()) -> list[str]:
+        """Return what has not come to an end, but for runs in some phases."""
+        left_out = {run.name for run in self.record.runs() if run.phase in but}
         found = [
             f"FlowRun {run.name} is {run.phase or 'new'}"
             for run in self.record.runs()
-            if not run.ended
+            if not run.ended and run.name not in left_out
         ]
         for deployment in self.record.deployments():
             meta, status = deployment["metadata"], deployment.get("status") or {}
             if status.get("observedGeneration") != meta["generation"]:
                 found.append(f"FlowDeployment {meta['name']} was not looked at")
-            elif status.get("active"):
+            elif {run["name"] for run in status.get("active") or []} - left_out:
                 found.append(f"FlowDeployment {meta['name']} has active runs")
         if not found and time.monotonic() - self.record.changed < _REST_SECONDS:
             found.append("something changed a moment ago")

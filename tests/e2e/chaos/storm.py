@@ -43,6 +43,7 @@ class Storm:
         command: What Python is to run as operator.
         slow: How many seconds a slow request takes, from and to.
         lag: How many seconds watches say nothing after a write whose answer is lost.
+        settings: The administrator's, as YAML or JSON.
         only: Which requests to meddle with.
         calm_seconds: How long to look on once all is well.
         patience: How many seconds to wait for the next of what must happen after the faults.
@@ -60,6 +61,7 @@ class Storm:
     command: tuple[str, ...] = ("-m", "flow_operator")
     slow: tuple[float, float] = (0.3, 2.5)
     lag: float = 0.0
+    settings: str = "{}"
     only: Only = any_request
     calm_seconds: float = 10.0
     patience: float = PATIENCE
@@ -81,6 +83,7 @@ class Storm:
                     Operator(
                         self.lab.connection, self.namespace, self.lab.folder, number,
                         dice.randrange(1 << 30), self.command, self.slow, self.lag,
+                        self.settings,
                     )
                 )
                 for number in range(self.operators)
@@ -119,7 +122,7 @@ class Storm:
                     *(end for operator in self._replicas for end in operator.ended_by_itself),
                 ],
             )
-            await after.look_around(api, self.namespace)
+            await after.look_around(api, self.namespace, settling.schedules)
             return after
 
     @contextlib.asynccontextmanager

@@ -21,7 +21,7 @@ from flow_operator.shell.cluster import (
     Resource,
 )
 from flow_operator.shell.errors import AlreadyExistsError, ConflictError, NotFoundError
-from flow_operator.shell.keys import Key
+from flow_operator.shell.keys import Concern, Key
 from flow_operator.shell.reconciler import Reconciler
 from flow_operator.shell.records import controller_uid, record_of
 from flow_operator.shell.room import Room
@@ -216,12 +216,18 @@ class Operator:
         def seconds() -> float:
             return (self.api.now - T0).total_seconds()
 
-        self.store = Store(lambda told: self.enqueue(*told.now, *told.later), clock=seconds)
+        def changed(told: Concern) -> None:
+            self.enqueue(*told.now, *told.later)
+            if told.over:
+                self.room.leave(told.over)
+
+        self.store = Store(changed, clock=seconds)
+        self.room = Room(self.store, self.settings, self.enqueue)
         self.reconciler = Reconciler(
             cast("Cluster", self.api),
             self.store,
             self.settings,
-            Room(self.store, self.settings, self.enqueue),
+            self.room,
             lambda: self.leads(self),
             clock=lambda: self.api.now,
         )

@@ -71,12 +71,12 @@ class _Operator:
             resource.path(scope) for resource in WATCHED for scope in config.scopes
         )
         self._store = Store(self._changed)
-        room = Room(self._store, config.settings, self._enqueue)
+        self._room = Room(self._store, config.settings, self._enqueue)
         self._reconciler = Reconciler(
             self._cluster,
             self._store,
             config.settings,
-            room,
+            self._room,
             self._leads,
             postpone=self._postpone,
         )
@@ -202,6 +202,8 @@ class _Operator:
         self._enqueue(*concern.now)
         for key in concern.later:
             self._queue.add(key, LATER)
+        if concern.over:
+            self._room.leave(concern.over)
 
     def _enqueue(self, *keys: Key) -> None:
         for key in keys:

@@ -43,10 +43,12 @@ class Concern(NamedTuple):
     Attributes:
         now: To look at soon.
         later: To look at once there is less to do: it is only to be put on record there.
+        over: A run that has ended, and needs no look for that.
     """
 
     now: tuple[Key, ...] = ()
     later: tuple[Key, ...] = ()
+    over: Key | None = None
 
 
 def keys_of_deployment(deployment: Mapping[str, Any]) -> Concern:
@@ -67,7 +69,8 @@ def keys_of_run(run: Mapping[str, Any]) -> Concern:
     deployment = (deployment_key(meta["namespace"], name),) if name else ()
     if not ended:
         return Concern((own,), deployment)
-    return Concern((own, *deployment) if "ttlSecondsAfterFinished" in spec else deployment)
+    now = (own, *deployment) if "ttlSecondsAfterFinished" in spec else deployment
+    return Concern(now, over=own)
 
 
 def keys_of_child(child: Mapping[str, Any]) -> Concern:

@@ -175,8 +175,6 @@ class Reconciler:
         if refusal:
             decision = decide_run(view, now, self._settings, refusal)
             await apply(self._cluster, self._store, FLOW_RUNS, view.raw, decision.actions)
-        if decision.ends_run:
-            self._room.leave(key)
         return self._seconds_left(_earliest(decision.requeue_after, self._until_pod(view)), now)
 
     def _in_line(self, key: Key, view: RunView) -> RunView:
