@@ -91,6 +91,8 @@ def progress(
     decision = _decide(run, status, events, requeue_after, before)
     if before or problem or not decision.actions:
         return decision
+    if _only_details(run, status, attempt):
+        return Decision(requeue_after=requeue_after)
     # A run that says nothing yet looks as if nobody had seen it.
     return replace(decision, may_wait=run.status.start_time is not None, pressing=0)
 
@@ -270,6 +272,18 @@ def _unknown(run: FlowRun, reason: str, message: str, now: datetime) -> list[Con
         make_condition(old, kind, status, reason, message, generation=generation, now=now)
         for kind, status in kinds
     ]
+
+
+def _only_details(run: FlowRun, fields: dict[str, Any], attempt: Attempt) -> bool:
+    """Whether a status adds nothing but details of an attempt: the next phase tells them with it.
+
+    Such are the name of the Pod, and how long the main container ran.
+    """
+    last = last_attempt(run)
+    if last is None or last.job_uid != attempt.job_uid or last.revision != attempt.revision:
+        return False
+    same = ("phase", "conditions", "observed_generation")
+    return all(fields[name] == getattr(run.status, name) for name in same)
 
 
 def _said(run: FlowRun, reason: str) -> bool:

@@ -1,13 +1,14 @@
 """One level-based reconcile: look at what is there, decide, write what is missing.
 
-A run that succeeds at its first attempt costs at most 12 writes. Two creates make it (FlowRun,
+A run that succeeds at its first attempt costs 12 writes as a rule. Two creates make it (FlowRun,
 Job); of a tick the FlowRun is made ahead as a rule (`core.ahead`), and the decision about the
 deployment, which lets it begin, makes the Job. The status of the FlowRun is written up to four
 times (Job created, fetching, running, ended), the deployment's as often (the trigger with the run
 as pending, then as fetching, running, ended). Two are Events (FlowRun created, ended). Changes that
 come together are written together, and what only says how far a run is waits until the last write
-is `PROGRESS_SECONDS` ago: a run that takes no longer than that costs 8. Where runs are counted one
-more write comes before the Job: the run's status says that it has started.
+is `PROGRESS_SECONDS` ago: a run that takes no longer than that costs 7. A revision that becomes
+known after the phase was written costs 2 more. Where runs are counted one or two more come before
+the Job: the run's status says that it is queued, and that it has started.
 
 It costs no reads but one of the deployment before the first run since this process leads, unless
 it was made or edited since then. What others wait for goes first: the run and its Job; the rest
