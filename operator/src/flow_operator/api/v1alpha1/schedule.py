@@ -109,7 +109,7 @@ class Schedule(Model):
         default=None,
         description=(
             "IANA time zone of cron and rrule, such as Europe/Berlin. Unset: UTC. A time that the "
-            "clocks skip runs right after the gap, and one that they repeat runs once; a cron "
+            "clocks skip runs after the gap, and one that they repeat runs once; a cron "
             "whose minute or hour begins with * runs in elapsed time."
         ),
         min_length=1,
