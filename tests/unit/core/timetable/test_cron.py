@@ -2,6 +2,7 @@
 # ruff: noqa: DTZ001 - local times without zone are what another implementation computes
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, takewhile
 from zoneinfo import ZoneInfo
@@ -222,3 +223,15 @@ def test_macros(macro: str, fields: str) -> None:
     """A macro is short for five fields."""
     end = TEN_YEARS[0] + timedelta(days=800)
     assert ticks(macro, "UTC", TEN_YEARS[0], end) == ticks(fields, "UTC", TEN_YEARS[0], end)
+
+
+@pytest.mark.parametrize(
+    ("expression", "zone"),
+    [("*/30 2 * 3 0L", "Europe/Berlin"), ("*/30 2 * 3 SUN#2", "America/New_York")],
+)
+def test_times_that_are_always_skipped_cost_little(expression: str, zone: str) -> None:
+    """By elapsed time there is no such tick, and that is found out at once."""
+    started = time.perf_counter()
+    cron = Cron.parse(expression, find_zone(zone))
+    assert list(cron.after(datetime(2026, 1, 1, tzinfo=UTC))) == []
+    assert time.perf_counter() - started < 0.5

@@ -69,6 +69,19 @@ def test_rule_that_never_comes_costs_little(rule: str) -> None:
     assert time.perf_counter() - started < 0.5
 
 
+def test_rule_of_times_that_are_skipped_costs_little() -> None:
+    """All that it says are in the gap, year after year: each is a tick after it."""
+    body = ";".join(f"BY{unit}={','.join(map(str, range(60)))}" for unit in ("MINUTE", "SECOND"))
+    text = f"FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;BYHOUR=2;{body}"
+    rule = Recurrence.parse(text, find_zone("Europe/Berlin"))
+    started = time.perf_counter()
+    found = list(islice(rule.after(datetime(2026, 1, 1, tzinfo=UTC)), 2))
+    assert [f"{tick:%Y-%m-%dT%H:%M:%S}" for tick in found] == [
+        "2026-03-29T01:00:00", "2026-03-29T01:00:01",
+    ]  # fmt: skip
+    assert time.perf_counter() - started < 0.5
+
+
 def test_clocks_that_change() -> None:
     """A skipped time is as long after the gap as it was into it, a repeated one is the first."""
     berlin = find_zone("Europe/Berlin")

@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+_NEVER = timedelta(days=50 * 366)
+"""So long without a tick means that there is none."""
+
 _NO_ZONES = frozenset({"localtime", "posixrules", "Factory", "Local"})
 """Names that a time zone database may hold, but that say something else on every machine."""
 
@@ -55,21 +58,27 @@ def to_moments(
     """Yield the moments of ascending local times, in the order of the moments.
 
     A skipped or repeated time is taken as by `to_moment`. By elapsed time, a skipped one has no
-    moment, and a repeated one has both.
+    moment, and a repeated one has both; it ends when all times of `_NEVER` are skipped.
     """
     late: deque[datetime] = deque()  # moments that those of later local times may come before
+    had: datetime | None = None  # the last local time that has a moment, or the first of all
     for local in local_times:
         first = to_moment(local, zone)
         second = local.replace(tzinfo=zone, fold=1).astimezone(UTC)
-        skipped, repeated = first > second, first < second
-        if not skipped:
-            while late and late[0] < first:
-                yield late.popleft()
+        while late and late[0] <= min(first, second):  # nothing later comes before that
+            yield late.popleft()
+        if first <= second:
             yield first
-        if repeated and elapsed:
-            late.append(second)
-        elif skipped and not elapsed:
+        if first > second and elapsed:
+            had = had or local
+            if local - had > _NEVER:
+                return
+            continue
+        had = local
+        if first > second:
             late.append(first)
+        elif first < second and elapsed:
+            late.append(second)
     yield from late
 
 
