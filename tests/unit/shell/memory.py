@@ -218,8 +218,7 @@ class Operator:
 
         def changed(told: Concern) -> None:
             self.enqueue(*told.now, *told.later)
-            if told.over:
-                self.room.leave(told.over)
+            self.room.leave(told.over)
 
         self.store = Store(changed, clock=seconds)
         self.room = Room(self.store, self.settings, self.enqueue)

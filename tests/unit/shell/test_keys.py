@@ -15,7 +15,7 @@ from flow_operator.shell.keys import (
     run_key,
 )
 
-META = {"namespace": "data", "name": "x"}
+META = {"namespace": "data", "name": "x", "uid": "u"}
 
 
 def run(**status: Any) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def test_a_run_is_about_itself_and_is_put_on_record_at_its_deployment() -> None:
 
 def test_a_run_that_has_ended_is_about_its_deployment_alone() -> None:
     """Its place is free, and it may be too many."""
-    assert keys_of_run(run(completionTime="2026-11-23T06:00:00Z")) == Concern((ETL,), over=X)
+    assert keys_of_run(run(completionTime="2026-11-23T06:00:00Z")) == Concern((ETL,), over="u")
 
 
 def test_a_run_without_spec_or_status_is_looked_at_all_the_same() -> None:

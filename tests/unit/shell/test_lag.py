@@ -58,7 +58,7 @@ class Trial:
             schedules=[{"name": "fast", "interval": {"every": f"{SECONDS}s"}}], **spec
         )
         self.api.put(FLOW_DEPLOYMENTS, made)
-        self.leader = 0
+        self.leader, self.switched = 0, False
         self.operators = [self._operator(), self._operator()]
         counted = spec.get("concurrencyPolicy", "Allow") != "Allow"
         self.limit: int | None = spec.get("concurrencyLimit", 1) if counted else None
@@ -95,7 +95,7 @@ class Trial:
                     self.api.kill_after = None
                 case "switch":  # nobody wrote for longer than a Lease lasts
                     self.api.now += timedelta(seconds=10)
-                    self.leader = 1 - self.leader
+                    self.leader, self.switched = 1 - self.leader, True
                     operator = self.operators[self.leader]
                     operator.enqueue(*operator.reconciler.take_over())
 
@@ -111,6 +111,8 @@ class Trial:
             if run.get("status", {}).get("phase") in ("Pending", "Fetching", "Running")
         ]
         assert self.limit is None or len(running) <= self.limit
+        room = self.settings.max_active_runs
+        assert room is None or self.switched or len(running) <= room
 
     async def settle(self, rounds: int = 12) -> None:
         """Let the watches catch up, and what they missed be found."""
@@ -208,6 +210,7 @@ def test_room_is_used(steps: Steps, room: int, policy: dict[str, Any]) -> None:
         await trial.settle(len(trial.api.all(FLOW_RUNS)) + 18)
         trial.check()
         assert "Queued" not in {run["status"]["phase"] for run in trial.api.all(FLOW_RUNS)}
+        assert len(trial.operators[trial.leader].room) == 0
 
     asyncio.run(play())
 

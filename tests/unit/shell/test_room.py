@@ -48,9 +48,9 @@ def test_room_that_is_left_wakes_the_next() -> None:
     assert kept.ask(run("c")) is not None  # b waits for longer
     assert woken.pop() == run_key("data", "b")
     assert kept.ask(run("b", "Queued")) is None
-    kept.leave(run_key("data", "nobody"))
+    kept.leave("uid-nobody")
     assert woken == []
-    kept.leave(run_key("data", "old"))
+    kept.leave("uid-old")
     assert woken == [run_key("data", "c")]
     assert kept.ask(run("c")) is None
 
@@ -61,11 +61,11 @@ def test_who_cannot_start_is_given_no_room_again(monkeypatch: pytest.MonkeyPatch
     kept = room(woken, 1, run("a", "Queued"), run("b", "Queued"))
     assert kept.ask(run("b", "Queued")) is not None
     assert woken.pop() == run_key("data", "a")
-    kept.leave(run_key("data", "a"))
+    kept.leave("uid-a")
     assert woken.pop() == run_key("data", "b")
     monkeypatch.setattr(time, "monotonic", lambda at=time.monotonic: at() + 1000.0)
     assert kept.ask(run("c")) is not None
-    kept.leave(run_key("data", "b"))
+    kept.leave("uid-b")
     assert woken == [run_key("data", "c")]
 
 
@@ -84,3 +84,18 @@ def test_a_limit_is_at_least_one(limit: int) -> None:
     """No room at all would be a stopped operator."""
     with pytest.raises(ValueError, match="max"):
         Settings(max_active_runs=limit)
+
+
+def test_another_run_of_that_name_keeps_its_room() -> None:
+    """That the one before it is gone may be told late; its room is free, though, and no other."""
+    woken: list[Key] = []
+    kept = room(woken, 2)
+    old, new = run("a", "Running"), run("a", "Running")
+    new["metadata"]["uid"] = "uid-new"
+    assert kept.ask(old) is None
+    assert kept.ask(new) is None
+    assert kept.ask(run("b")) is not None
+    kept.leave("uid-a")
+    assert woken == [run_key("data", "b")]
+    kept.leave("uid-a")
+    assert len(kept) == 2

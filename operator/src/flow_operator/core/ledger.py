@@ -48,6 +48,15 @@ class Ledger:
     _in_namespace: Counter[str] = field(default_factory=Counter)
     _of_deployment: Counter[tuple[str, str]] = field(default_factory=Counter)
 
+    def __len__(self) -> int:
+        """How many runs have room."""
+        return len(self._running)
+
+    def __contains__(self, entry: Entry) -> bool:
+        """Whether a run has room, or waits for it."""
+        waiting = self._waiting.get(entry.namespace, {}).get(entry.deployment, {})
+        return entry.uid in self._running or entry.uid in waiting
+
     def load(self, entries: Iterable[Entry]) -> list[Entry]:
         """Start anew from runs that have not ended; return those that get room.
 

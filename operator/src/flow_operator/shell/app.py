@@ -202,8 +202,7 @@ class _Operator:
         self._enqueue(*concern.now)
         for key in concern.later:
             self._queue.add(key, LATER)
-        if concern.over:
-            self._room.leave(concern.over)
+        self._room.leave(concern.over)
 
     def _enqueue(self, *keys: Key) -> None:
         for key in keys:

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 10.0
 _TOLERANCE = 0.5
-"""How far, in seconds, the two may part: a tick is late by no more than that."""
+"""How far, in seconds, the two may part before anything is done about it."""
 
 
 async def follow_clock(

@@ -43,12 +43,12 @@ class Concern(NamedTuple):
     Attributes:
         now: To look at soon.
         later: To look at once there is less to do: it is only to be put on record there.
-        over: A run that has ended, and needs no look for that.
+        over: UID of a run that has ended or is gone, which needs no look for that.
     """
 
     now: tuple[Key, ...] = ()
     later: tuple[Key, ...] = ()
-    over: Key | None = None
+    over: str = ""
 
 
 def keys_of_deployment(deployment: Mapping[str, Any]) -> Concern:
@@ -70,7 +70,7 @@ def keys_of_run(run: Mapping[str, Any]) -> Concern:
     if not ended:
         return Concern((own,), deployment)
     now = (own, *deployment) if "ttlSecondsAfterFinished" in spec else deployment
-    return Concern(now, over=own)
+    return Concern(now, over=str(meta["uid"]))
 
 
 def keys_of_child(child: Mapping[str, Any]) -> Concern:

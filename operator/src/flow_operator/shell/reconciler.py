@@ -121,7 +121,7 @@ class Reconciler:
         now = self._now()
         decision = self._decide(view, now)
         if not self._leads():
-            return self._leave(key, decision, now)
+            return self._leave_to_leader(key, decision, now)
         if decision.commits or (decision.actions and lists_unknown_runs(view)):
             confirmed = await self._observer.confirm_deployment(key, view)
             if confirmed is None:
@@ -148,7 +148,6 @@ class Reconciler:
     async def _run(self, key: Key) -> float | None:
         view = await self._observer.run(key)
         if view is None:
-            self._room.leave(key)
             return None
         leads = self._leads()
         if leads and self._settings.limits_runs:
@@ -156,7 +155,7 @@ class Reconciler:
         now = self._now()
         decision = decide_run(view, now, self._settings)
         if not leads:
-            return self._leave(key, decision, now)
+            return self._leave_to_leader(key, decision, now)
         if any(isinstance(action, CreateJob) for action in decision.actions):
             confirmed = await self._observer.confirm_run(key, view)
             if confirmed is None:
@@ -182,10 +181,10 @@ class Reconciler:
         """Let a run ask for room of the operator as a whole, or leave what it cannot use."""
         if needs_room(view):
             return replace(view, held=self._room.ask(view.raw))
-        self._room.leave(key)
+        self._room.leave(view.raw["metadata"]["uid"])
         return view
 
-    def _leave(self, key: Key, decision: Decision, now: datetime) -> float | None:
+    def _leave_to_leader(self, key: Key, decision: Decision, now: datetime) -> float | None:
         if decision.actions:
             self._left[key] = None
             return None

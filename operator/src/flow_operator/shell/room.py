@@ -1,7 +1,8 @@
 """Keeps the ledger of active runs in step with the store, where the settings limit their number.
 
 Nothing here is durable: a run that was let go ahead says so in its own status, from which a new
-process starts. Without limits there is no ledger.
+leader starts. What its watches have not told it yet may make the runs more than the limit for a
+moment. Without limits there is no ledger.
 """
 
 import time
@@ -31,14 +32,12 @@ class Room:
         self._store = store
         self._wake = wake
         self._settings = settings
-        self._known: dict[Key, str] = {}
         self.forget()
 
     def forget(self) -> None:
         """Start anew from the store: others have let runs go ahead meanwhile."""
         limits = self._settings.max_active_runs, self._settings.max_active_runs_per_namespace
         self._ledger = Ledger(*limits) if self._settings.limits_runs else None
-        self._known.clear()
         self._loaded = float("-inf")
 
     def ask(self, raw: dict[str, Any]) -> str | None:
@@ -46,16 +45,16 @@ class Room:
         if self._ledger is None:
             return None
         self._load(self._ledger)
-        entry = entry_of(raw)
-        self._known[_key(entry)] = entry.uid
-        return self._ledger.request(entry)
+        return self._ledger.request(entry_of(raw))
 
-    def leave(self, key: Key) -> None:
+    def leave(self, uid: str) -> None:
         """Take note that a run has ended, is gone, or cannot start for now."""
-        uid = self._known.pop(key, None)
-        if self._ledger is None or uid is None:
-            return
-        self._wake(*map(_key, self._ledger.leave(uid)))
+        if self._ledger is not None:
+            self._wake(*map(_key, self._ledger.leave(uid)))
+
+    def __len__(self) -> int:
+        """How many runs have room."""
+        return len(self._ledger) if self._ledger else 0
 
     def _load(self, ledger: Ledger) -> None:
         now = time.monotonic()
@@ -63,8 +62,7 @@ class Room:
             return
         entries = [entry_of(raw) for raw in self._store.open_runs()]
         if self._loaded > float("-inf"):  # who could not start has left the line
-            entries = [entry for entry in entries if entry.started or _key(entry) in self._known]
-        self._known = {_key(entry): entry.uid for entry in entries}
+            entries = [entry for entry in entries if entry.started or entry in ledger]
         self._loaded = now
         self._wake(*map(_key, ledger.load(entries)))
 

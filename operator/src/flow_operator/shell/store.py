@@ -81,7 +81,7 @@ class Store:
         known = self._tables[record.kind].get((record.namespace, record.name))
         if known and known.uid == record.uid:
             self._remove(known)
-        self._changed(concern)
+        self._changed(concern._replace(over=record.uid))
 
     def saw(self, resource: Resource, manifest: Manifest) -> None:
         """Take note of an object that was read."""
