@@ -17,6 +17,7 @@ from tests.unit.core.scheduled import (
 from tests.unit.core.world import (
     FETCHED,
     RUNNING,
+    SUCCEEDED_POD,
     T0,
     KilledError,
     World,
@@ -229,13 +230,72 @@ def test_what_is_queued_ends_with_its_deployment(limit: int | None) -> None:
     end_runs(world)
     assert phases(world) == ["Succeeded"] + ["Queued"] * 4
     assert "no FlowDeployment 'etl'" in str(world.all("FlowRun")[1]["status"]["conditions"])
+    at(world, T0 + timedelta(seconds=299))
     world.put(gone)
     end_runs(world)
     assert phases(world) == ["Succeeded", "Pending"] + ["Queued"] * 3
+    assert "Stalled" not in str(world.all("FlowRun")[2]["status"]["conditions"])
+    for _, name in list(world.created):
+        world.pods.setdefault(name, [pod(FETCHED, RUNNING, phase="Running")])
+    at(world, T0 + timedelta(hours=1))
     del world.objects["FlowDeployment", "etl"]
-    at(world, T0 + timedelta(seconds=301))
+    at(world, T0 + timedelta(hours=1, seconds=1))
+    at(world, T0 + timedelta(hours=1, seconds=300))
+    assert phases(world)[2:] == ["Queued"] * 3
+    at(world, T0 + timedelta(hours=1, seconds=302))
     assert phases(world)[2:] == ["Failed"] * 3
     assert world.all("FlowRun")[2]["status"]["conditions"][0]["reason"] == "DeploymentNotFound"
+
+
+def test_a_new_deployment_of_that_name_is_another_one() -> None:
+    """What the operator made for the old one is about to be deleted; it starts no more."""
+    world = World(limit=1)
+    world.put(deployment(schedules=[EVERY_MINUTE]))
+    world.reconcile()
+    at(world, T0 + MINUTE)
+    at(world, T0 + 2 * MINUTE)
+    assert phases(world) == ["Pending", "Queued"]
+    world.objects["FlowDeployment", "etl"]["metadata"]["uid"] = "uid-etl-2"
+    end_runs(world)
+    assert phases(world) == ["Succeeded", "Queued"]
+    assert "no FlowDeployment 'etl'" in str(world.all("FlowRun")[1]["status"]["conditions"])
+    assert len(world.ledger) == 0
+
+
+def test_suspend_holds_what_has_its_place_and_waits_for_room() -> None:
+    """It is listed as active already, and keeps its place for when it goes on."""
+    world = World(limit=1)
+    other = deployment(runOn=[])
+    other["metadata"] |= {"name": "other", "uid": "uid-other"}
+    world.put(other)
+    world.put(flow_run("by-hand", deploymentRef={"name": "other"}))
+    world.put(deployment(schedules=[EVERY_MINUTE], concurrencyPolicy="Enqueue"))
+    world.reconcile()
+    at(world, T0 + MINUTE)
+    assert phases(world) == ["Pending", "Queued"]
+    world.edit(suspend=True)
+    world.reconcile()
+    end_runs(world)
+    assert phases(world) == ["Succeeded", "Queued"]
+    world.edit(suspend=False)
+    world.reconcile()
+    assert phases(world) == ["Succeeded", "Pending"]
+
+
+def test_what_was_due_too_long_ago_starts_no_more() -> None:
+    """Nobody was there when the run before it ended; by now it is too late, whoever looks first."""
+    world = world_with(concurrencyPolicy="Enqueue", startingDeadlineSeconds=60)
+    at(world, T0 + MINUTE)
+    at(world, T0 + 2 * MINUTE)
+    assert phases(world) == ["Pending", "Queued"]
+    world.now = T0 + timedelta(hours=1)
+    world.edit(suspend=True)
+    for name, _ in [(n, o) for (kind, n), o in world.objects.items() if kind == "Job"]:
+        world.pods[name] = [SUCCEEDED_POD]
+    listed = world.one("FlowDeployment")["status"]["active"]
+    listed.append({"name": world.all("FlowRun")[1]["metadata"]["name"]})
+    world.reconcile()
+    assert phases(world) == ["Succeeded", "Failed"]
 
 
 def test_a_deployment_that_cannot_be_read_lets_nothing_go() -> None:

@@ -73,7 +73,7 @@ def page(kind: Kind) -> str:
             ConditionType.STALLED,
             ConditionType.LAST_RUN_SUCCEEDED,
         ),
-        FlowRun: (ConditionType.SUCCEEDED, ConditionType.RECONCILING),
+        FlowRun: (ConditionType.SUCCEEDED, ConditionType.RECONCILING, ConditionType.STALLED),
     }[kind.model]
     documented = dict(_documented(ConditionType))
     parts = [

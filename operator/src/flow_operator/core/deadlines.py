@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from flow_operator.api.v1alpha1 import FlowRun, Reason
+from flow_operator.api.v1alpha1 import FlowRun, Reason, find_condition
+from flow_operator.api.v1alpha1.conditions import ConditionType
 from flow_operator.api.v1alpha1.flowdeployment import DEFAULT_PENDING_DEADLINE_SECONDS
 from flow_operator.api.v1alpha1.flowrun import Attempt
 from flow_operator.api.v1alpha1.lifecycle import Backoff, Retries
@@ -82,10 +83,18 @@ def pending_deadline(
         fetched: When its fetch ended, if it did.
     """
     since = fetched or _waiting_since(run, job_created)
-    if since is None:
-        return None
+    return since + _pending(run) if since else None
+
+
+def stalled_deadline(run: FlowRun) -> datetime | None:
+    """Return until when a run that does not get on may do so yet; None: nobody says it does not."""
+    stalled = find_condition(run.status.conditions, ConditionType.STALLED)
+    return stalled.last_transition_time + _pending(run) if stalled else None
+
+
+def _pending(run: FlowRun) -> timedelta:
     seconds = (run.status.resolved_spec or {}).get("pendingDeadlineSeconds")
-    return since + timedelta(seconds=seconds or DEFAULT_PENDING_DEADLINE_SECONDS)
+    return timedelta(seconds=seconds or DEFAULT_PENDING_DEADLINE_SECONDS)
 
 
 def _waiting_since(run: FlowRun, job_created: datetime | None) -> datetime | None:

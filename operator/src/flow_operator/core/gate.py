@@ -21,13 +21,10 @@ def held_by_deployment(run: FlowRun, raw: dict[str, Any]) -> str | None:
     except ValidationError as error:
         problems = "; ".join(problems_of(error))
         return f"Waiting until FlowDeployment {run.spec.deployment_ref.name} is valid: {problems}"
-    limit, name = limit_of(deployment), run.metadata.name
-    listed = any(entry.name == name for entry in deployment.status.active or [])
-    if limit is not None and listed:
-        return None
     if held := suspended_by(run, deployment):
         return f"FlowDeployment {deployment.metadata.name} is suspended ({held})"
-    if limit is None:
+    limit, name = limit_of(deployment), run.metadata.name
+    if limit is None or any(entry.name == name for entry in deployment.status.active or []):
         return None
     runs = "another run" if limit == 1 else f"one of {limit} other runs"
     return (

@@ -20,6 +20,7 @@ from flow_operator.core.deadlines import (
     pending_deadline,
     retries_of,
     run_deadline,
+    stalled_deadline,
 )
 from flow_operator.core.decision import (
     Action,
@@ -112,12 +113,13 @@ def needs_room(view: RunView) -> bool:
         return False
     if is_started(run):
         return True
+    deployment = _deployment_of(run, view)
     return not (
         run.metadata.deletion_timestamp
         or run.spec.cancel
-        or view.deployment is None
-        or held_for(run, view.deployment)
-        or held_by_deployment(run, view.deployment)
+        or deployment is None
+        or held_for(run, deployment)
+        or held_by_deployment(run, deployment)
     )
 
 
@@ -151,9 +153,8 @@ def _take_up(
 ) -> Decision:
     """Make the snapshot that every Job of the run is built from, and where nothing counts the runs
     that have started, the first Job at once: it tells the snapshot until the status does."""
-    owner, raw = run.metadata.controller(), view.deployment
-    name = run.spec.deployment_ref.name
-    if raw is None or (owner and owner.uid != raw["metadata"]["uid"]):
+    raw, name = _deployment_of(run, view), run.spec.deployment_ref.name
+    if raw is None:
         return _wait(run, _missing(run), now)
     try:
         deployment = FlowDeployment.model_validate(raw)
@@ -167,26 +168,39 @@ def _take_up(
     counted = settings.limits_runs or limit_of(deployment) is not None
     text = None if counted else told(snapshot)
     if text is None:
-        return runstatus.take_up(run, snapshot, now, held=_held(run, view))
+        held = held_by_deployment(run, raw) or view.held
+        return runstatus.take_up(run, snapshot, now, held=held)
     return _next_job(taken_up(run, snapshot, now), now, settings, refusal, text)
 
 
 def _queue(run: FlowRun, view: RunView, now: datetime) -> Decision:
     """Let a run go ahead once there is room for it."""
-    if view.deployment is None:
-        return _wait(run, _missing(run), now)
-    held, expiry = _held(run, view), expiry_in_queue(run, view.deployment)
-    if held is None:
-        return runstatus.let_go(run, now)
+    raw = _deployment_of(run, view)
+    if raw is None:
+        return _abandoned(run, now)
+    expiry = expiry_in_queue(run, raw)
     if expiry and now >= expiry:
         return runstatus.finish(run, expired_in_queue(), now)
+    held = held_by_deployment(run, raw) or view.held
+    if held is None:
+        return runstatus.let_go(run, now)
     wait = min((expiry - now).total_seconds(), _QUEUE_SECONDS) if expiry else _QUEUE_SECONDS
     return runstatus.queued(run, held, now, requeue_after=wait)
 
 
-def _held(run: FlowRun, view: RunView) -> str | None:
-    held = held_by_deployment(run, view.deployment) if view.deployment else None
-    return held or view.held
+def _abandoned(run: FlowRun, now: datetime) -> Decision:
+    """Wait in the queue for a deployment to come back, as long as for whatever is not there."""
+    missing, deadline = _missing(run), stalled_deadline(run)
+    if deadline and now >= deadline:
+        return runstatus.finish(run, Outcome(missing.reason, missing.message), now)
+    left = (deadline - now).total_seconds() if deadline else _QUEUE_SECONDS
+    return runstatus.abandoned(run, missing, now, requeue_after=min(left, _QUEUE_SECONDS))
+
+
+def _deployment_of(run: FlowRun, view: RunView) -> dict[str, Any] | None:
+    """Return the deployment that a run belongs to; another one that has its name is none."""
+    owner, raw = run.metadata.controller(), view.deployment
+    return raw if raw and (owner is None or owner.uid == raw["metadata"]["uid"]) else None
 
 
 def _missing(run: FlowRun) -> Problem:
@@ -335,8 +349,6 @@ def _wait(run: FlowRun, problem: Problem, now: datetime) -> Decision:
     deadline = pending_deadline(run)
     if deadline and now >= deadline:
         return runstatus.finish(run, Outcome(problem.reason, problem.message), now)
-    if is_queued(run):
-        return runstatus.queued(run, problem.message, now, requeue_after=_POLL_SECONDS)
     return runstatus.waiting(run, problem, now, requeue_after=_POLL_SECONDS)
 
 

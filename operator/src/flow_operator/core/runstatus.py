@@ -57,6 +57,14 @@ def queued(run: FlowRun, held: str, now: datetime, *, requeue_after: float) -> D
     return _decide(run, status, [], requeue_after)
 
 
+def abandoned(run: FlowRun, problem: Problem, now: datetime, *, requeue_after: float) -> Decision:
+    """Record that a run in the queue lacks what it would wait for there, and since when."""
+    conditions = _unknown(run, problem.reason, problem.message, now, then=ConditionType.STALLED)
+    status = _status(run, Phase.QUEUED, conditions, now)
+    del status["start_time"]
+    return _decide(run, status, [_warning(run, problem.reason, problem.message)], requeue_after)
+
+
 def let_go(run: FlowRun, now: datetime) -> Decision:
     """Record that a run has left the queue; its time counts from now."""
     status = _status(run, Phase.PENDING, _unknown(run, Phase.PENDING, "Taken up", now), now)
@@ -262,11 +270,19 @@ def _record(run: FlowRun, fields: dict[str, Any], attempt: Attempt) -> None:
         fields["revision"] = attempt.revision
 
 
-def _unknown(run: FlowRun, reason: str, message: str, now: datetime) -> list[Condition]:
+def _unknown(
+    run: FlowRun,
+    reason: str,
+    message: str,
+    now: datetime,
+    *,
+    then: ConditionType = ConditionType.RECONCILING,
+) -> list[Condition]:
+    """Return the conditions of a run that has not ended: that, and whether it gets on."""
     generation, old = run.metadata.generation, run.status.conditions
     kinds: tuple[tuple[ConditionType, Literal["Unknown", "True"]], ...] = (
         (ConditionType.SUCCEEDED, "Unknown"),
-        (ConditionType.RECONCILING, "True"),
+        (then, "True"),
     )
     return [
         make_condition(old, kind, status, reason, message, generation=generation, now=now)

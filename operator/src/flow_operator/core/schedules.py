@@ -49,17 +49,13 @@ class Clock:
     suspended: bool
     ran: datetime | None = None
 
-    @property
-    def _jitter(self) -> int:
-        return parse_duration(self.schedule.jitter) if self.schedule.jitter else 0
-
     def start_of(self, tick: datetime) -> datetime:
         """Return when the run of a tick is to be made: at the tick, or its jitter later."""
         return tick + delay_of(self.uid, self.schedule, tick)
 
     def settled(self, now: datetime) -> datetime:
         """Return up to when every tick has started, whatever its jitter."""
-        return now - timedelta(seconds=self._jitter)
+        return now - timedelta(seconds=_jitter_of(self.schedule))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +148,14 @@ def edited_at(raw: Mapping[str, Any]) -> datetime | None:
 
 def delay_of(deployment_uid: str, schedule: Schedule, tick: datetime) -> timedelta:
     """Return how much later than its tick a run is to be made: by its jitter, always the same."""
-    jitter = parse_duration(schedule.jitter) if schedule.jitter else 0
+    if not (jitter := _jitter_of(schedule)):
+        return timedelta()
     number = int(names.digest(deployment_uid, schedule.name, int(tick.timestamp())), 16)
     return timedelta(seconds=number % (jitter + 1))
+
+
+def _jitter_of(schedule: Schedule) -> int:
+    return parse_duration(schedule.jitter) if schedule.jitter else 0
 
 
 def definition_of(schedule: Schedule) -> str:

@@ -18,7 +18,8 @@ class ConditionType(StrEnum):
     RECONCILING = "Reconciling"
     """Present and True only while the controller is still working towards the spec."""
     STALLED = "Stalled"
-    """Present and True only while the controller cannot go on without a change of the spec."""
+    """Present and True only while the controller cannot go on without somebody's help: the spec is
+    invalid, or the FlowDeployment of a queued FlowRun is gone."""
     LAST_RUN_SUCCEEDED = "LastRunSucceeded"
     """FlowDeployment: how the newest finished run ended."""
     SUCCEEDED = "Succeeded"

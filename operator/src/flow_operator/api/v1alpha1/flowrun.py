@@ -175,7 +175,9 @@ class Attempt(Model):
     number: int = Field(description="1 for the first.", ge=1, json_schema_extra={"format": "int32"})
     job_name: str = Field(description="Name of the Job.")
     job_uid: str | None = Field(default=None, alias="jobUID", description="UID of the Job.")
-    pod_name: str | None = Field(default=None, description="Name of its Pod.")
+    pod_name: str | None = Field(
+        default=None, description="Name of its Pod, told once that fetches or does not get on."
+    )
     pod_uid: str | None = Field(default=None, alias="podUID", description="UID of its Pod.")
     start_time: datetime | None = Field(default=None, description="When the Job was created.")
     completion_time: datetime | None = Field(default=None, description="When the attempt ended.")
