@@ -244,6 +244,8 @@ def test_what_is_queued_ends_with_its_deployment(limit: int | None) -> None:
     assert phases(world)[2:] == ["Queued"] * 3
     at(world, T0 + timedelta(hours=1, seconds=302))
     assert phases(world)[2:] == ["Failed"] * 3
+    told = [event for event in world.events if event.reason == "DeploymentNotFound"]
+    assert len(told) == 4 + 3 + 3  # each time it was gone, and at the end
     assert world.all("FlowRun")[2]["status"]["conditions"][0]["reason"] == "DeploymentNotFound"
 
 
@@ -263,7 +265,7 @@ def test_a_new_deployment_of_that_name_is_another_one() -> None:
 
 
 def test_suspend_holds_what_has_its_place_and_waits_for_room() -> None:
-    """It is listed as active already, and keeps its place for when it goes on."""
+    """It is listed as active already; its place is for who may run meanwhile."""
     world = World(limit=1)
     other = deployment(runOn=[])
     other["metadata"] |= {"name": "other", "uid": "uid-other"}
@@ -277,9 +279,31 @@ def test_suspend_holds_what_has_its_place_and_waits_for_room() -> None:
     world.reconcile()
     end_runs(world)
     assert phases(world) == ["Succeeded", "Queued"]
+    assert world.all("FlowRun")[1]["status"]["conditions"][0]["reason"] == "Suspended"
+    world.put(flow_run("another"))
+    world.reconcile()
+    assert phases(world) == ["Succeeded", "Queued", "Pending"]
     world.edit(suspend=False)
     world.reconcile()
-    assert phases(world) == ["Succeeded", "Pending"]
+    assert phases(world) == ["Succeeded", "Queued", "Pending"]
+    end_runs(world)
+    assert phases(world) == ["Succeeded", "Pending", "Succeeded"]
+
+
+@pytest.mark.parametrize("policy", ["Allow", "Enqueue"])
+def test_what_nobody_looked_at_in_time_starts_no_more(policy: str) -> None:
+    """The run was made in time, and its maker killed before it did more."""
+    world = world_with(concurrencyPolicy=policy, startingDeadlineSeconds=60, runOn=[])
+    world.now = T0 + MINUTE
+    world.budget = 1
+    with suppress(KilledError):
+        world.reconcile()
+    world.budget = None
+    world.edit(schedules=[{**EVERY_MINUTE, "cron": "0 0 1 1 *"}])
+    at(world, T0 + timedelta(hours=1))
+    assert phases(world) == ["Failed"]
+    assert world.one("FlowRun")["status"]["conditions"][0]["reason"] == "StartingDeadlineExceeded"
+    assert world.all("Job") == []
 
 
 def test_what_was_due_too_long_ago_starts_no_more() -> None:

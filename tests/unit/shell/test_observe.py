@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from flow_operator.shell.cluster import FLOW_DEPLOYMENTS, FLOW_RUNS, JOBS, PODS,
 from flow_operator.shell.keys import Key, deployment_key, run_key
 from flow_operator.shell.observe import Observer
 from flow_operator.shell.reconciler import Reconciler
+from flow_operator.shell.records import record_of
 from flow_operator.shell.room import Room
 from flow_operator.shell.store import Store
 from tests.unit.shell.conftest import Answer, Script
@@ -148,6 +150,23 @@ async def test_room_is_free_again_though_nobody_heard_that_the_run_has_ended(
     store.saw(FLOW_RUNS, run(version=3, **STARTED, completionTime=TIME))
     await Reconciler(cluster, store, limits, room)(RUN)
     assert woken == [run_key("data", "etl-2")]
+
+
+async def test_a_run_that_goes_while_it_is_looked_at_keeps_no_room(
+    cluster: Cluster, store: Store, script: Script
+) -> None:
+    """That it is gone is told during a read, and once only."""
+    limits = Settings(max_active_runs=1)
+    room = Room(store, limits, lambda *_: None)
+    made = record_of(FLOW_RUNS, run(**STARTED))
+    store.take(*made)
+    script.answers = [GONE]
+    reconciling = asyncio.create_task(Reconciler(cluster, store, limits, room)(RUN))
+    while not script.seen:
+        await asyncio.sleep(0)
+    store.drop(*made)
+    await reconciling
+    assert len(room) == 0
 
 
 async def test_a_deployment_that_is_not_known_is_looked_for(

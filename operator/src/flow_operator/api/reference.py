@@ -197,7 +197,7 @@ def _documented(enum: type[StrEnum]) -> Iterator[tuple[str, str]]:
                 ast.Assign(targets=[ast.Name(id=name)]),
                 ast.Expr(value=ast.Constant(value=str(words))),
             ):
-                yield enum[name], words
+                yield enum[name], " ".join(words.split())
 
 
 def _text(words: str) -> str:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun
+from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun, Reason, find_condition
+from flow_operator.api.v1alpha1.conditions import ConditionType
 from flow_operator.api.v1alpha1.flowdeployment import MAX_ACTIVE
-from flow_operator.core.runstate import is_finished, is_started
+from flow_operator.core.runstate import is_finished, is_queued, is_started
 from flow_operator.core.triggers import SpecChange, Start, Tick
 
 MAX_OPEN_RUNS = 200
@@ -123,6 +124,13 @@ def suspended_by(run: FlowRun, deployment: FlowDeployment) -> str | None:
     return None
 
 
+def _stands_back(run: FlowRun, deployment: FlowDeployment) -> bool:
+    """Tell whether a run that has its place is suspended, and says so: it is not being let go."""
+    condition = find_condition(run.status.conditions, ConditionType.SUCCEEDED)
+    says_so = is_queued(run) and condition is not None and condition.reason == Reason.SUSPENDED
+    return says_so and suspended_by(run, deployment) is not None
+
+
 def active_names(
     deployment: FlowDeployment, starts: Sequence[Start], runs: Sequence[FlowRun]
 ) -> list[str]:
@@ -134,7 +142,9 @@ def active_names(
         return [*(run.metadata.name for run in unfinished), *made][:MAX_ACTIVE]
     listed = {entry.name for entry in deployment.status.active or []}
     active = [
-        run.metadata.name for run in unfinished if run.metadata.name in listed or is_started(run)
+        run.metadata.name
+        for run in unfinished
+        if is_started(run) or (run.metadata.name in listed and not _stands_back(run, deployment))
     ]
     waiting = [
         run.metadata.name

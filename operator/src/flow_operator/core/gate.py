@@ -10,26 +10,30 @@ from flow_operator.api.v1alpha1 import FlowDeployment, FlowRun, Reason
 from flow_operator.core.concurrency import limit_of, suspended_by
 from flow_operator.core.durations import parse_moment
 from flow_operator.core.invalid import problems_of
-from flow_operator.core.podstate import Outcome
+from flow_operator.core.podstate import Outcome, Problem
 from flow_operator.core.schedules import delay_of
 
 
-def held_by_deployment(run: FlowRun, raw: dict[str, Any]) -> str | None:
+def held_by_deployment(run: FlowRun, raw: dict[str, Any]) -> Problem | None:
     """Return why its deployment, or other runs of that, keep the run waiting; None: they do not."""
     try:
         deployment = FlowDeployment.model_validate(raw)
     except ValidationError as error:
         problems = "; ".join(problems_of(error))
-        return f"Waiting until FlowDeployment {run.spec.deployment_ref.name} is valid: {problems}"
+        name = run.spec.deployment_ref.name
+        return Problem(Reason.QUEUED, f"Waiting until FlowDeployment {name} is valid: {problems}")
     if held := suspended_by(run, deployment):
-        return f"FlowDeployment {deployment.metadata.name} is suspended ({held})"
+        return Problem(
+            Reason.SUSPENDED, f"FlowDeployment {deployment.metadata.name} is suspended ({held})"
+        )
     limit, name = limit_of(deployment), run.metadata.name
     if limit is None or any(entry.name == name for entry in deployment.status.active or []):
         return None
     runs = "another run" if limit == 1 else f"one of {limit} other runs"
-    return (
+    return Problem(
+        Reason.QUEUED,
         f"Waiting for {runs} of FlowDeployment {deployment.metadata.name} to end "
-        f"(concurrencyPolicy: {deployment.spec.concurrency_policy})"
+        f"(concurrencyPolicy: {deployment.spec.concurrency_policy})",
     )
 
 
@@ -55,6 +59,6 @@ def expired_in_queue() -> Outcome:
     """Return the end of a run that waited for too long."""
     return Outcome(
         Reason.STARTING_DEADLINE_EXCEEDED,
-        "The run waited in the queue for longer than spec.startingDeadlineSeconds allows. Raise "
-        "that, or concurrencyLimit, or schedule fewer runs",
+        "The run could not start for longer than spec.startingDeadlineSeconds allows. Raise that, "
+        "or concurrencyLimit, or schedule fewer runs",
     )

@@ -44,7 +44,9 @@ class Ledger:
     limit: int | None
     namespace_limit: int | None
     _running: dict[str, Entry] = field(default_factory=dict)
-    _waiting: dict[str, dict[str, dict[str, Entry]]] = field(default_factory=dict)
+    _waiting: dict[str, Entry] = field(default_factory=dict)
+    _lines: dict[str, dict[str, dict[str, Entry]]] = field(default_factory=dict)
+    """Those that wait, by namespace and deployment."""
     _in_namespace: Counter[str] = field(default_factory=Counter)
     _of_deployment: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -54,8 +56,7 @@ class Ledger:
 
     def __contains__(self, entry: Entry) -> bool:
         """Whether a run has room, or waits for it."""
-        waiting = self._waiting.get(entry.namespace, {}).get(entry.deployment, {})
-        return entry.uid in self._running or entry.uid in waiting
+        return entry.uid in self._running or entry.uid in self._waiting
 
     def load(self, entries: Iterable[Entry]) -> list[Entry]:
         """Start anew from runs that have not ended; return those that get room.
@@ -65,6 +66,7 @@ class Ledger:
         given = set(self._running)
         self._running.clear()
         self._waiting.clear()
+        self._lines.clear()
         self._in_namespace.clear()
         self._of_deployment.clear()
         for entry in sorted(entries, key=_age):
@@ -103,17 +105,28 @@ class Ledger:
         """Take out a run that has ended or is gone; return the runs that get its room."""
         entry = self._running.pop(uid, None)
         if entry is None:
-            for deployments in self._waiting.values():
-                for waiting in deployments.values():
-                    waiting.pop(uid, None)
+            self._take_out(uid)
             return []
         self._in_namespace[entry.namespace] -= 1
         self._of_deployment[entry.namespace, entry.deployment] -= 1
         return self._hand_out()
 
     def _line_up(self, entry: Entry) -> None:
-        deployments = self._waiting.setdefault(entry.namespace, {})
-        deployments.setdefault(entry.deployment, {}).setdefault(entry.uid, entry)
+        if entry.uid not in self._waiting:
+            self._waiting[entry.uid] = entry
+            deployments = self._lines.setdefault(entry.namespace, {})
+            deployments.setdefault(entry.deployment, {})[entry.uid] = entry
+
+    def _take_out(self, uid: str) -> Entry | None:
+        """Take a run out of its line, and the line away if nobody else is in it."""
+        if entry := self._waiting.pop(uid, None):
+            deployments = self._lines[entry.namespace]
+            del deployments[entry.deployment][uid]
+            if not deployments[entry.deployment]:
+                del deployments[entry.deployment]
+            if not deployments:
+                del self._lines[entry.namespace]
+        return entry
 
     def _give(self, entry: Entry) -> None:
         self._running[entry.uid] = entry
@@ -139,16 +152,15 @@ class Ledger:
         """Take the run whose turn it is out of the line."""
         open_to = [
             (self._in_namespace[namespace], namespace)
-            for namespace, deployments in self._waiting.items()
-            if any(deployments.values()) and not self._is_full(namespace)
+            for namespace in self._lines
+            if not self._is_full(namespace)
         ]
         if not open_to:
             return None
         _, namespace = min(open_to)
-        deployments = self._waiting[namespace]
-        _, _, _, uid, deployment = min(
-            (self._of_deployment[namespace, name], first.created, first.name, first.uid, name)
-            for name, waiting in deployments.items()
-            if waiting and (first := min(waiting.values(), key=_age))
+        oldest = (min(line.values(), key=_age) for line in self._lines[namespace].values())
+        _, _, uid = min(
+            (self._of_deployment[namespace, entry.deployment], _age(entry), entry.uid)
+            for entry in oldest
         )
-        return deployments[deployment].pop(uid)
+        return self._take_out(uid)

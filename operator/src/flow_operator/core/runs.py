@@ -165,11 +165,13 @@ def _take_up(
         snapshot = {}
     if problems:
         return runstatus.finish(run, Outcome(Reason.INVALID_SPEC, "; ".join(problems)), now)
+    expiry = expiry_in_queue(taken_up(run, snapshot, now), raw)
+    if expiry and now > expiry:  # made in time, and nobody has looked at it until now
+        return runstatus.finish(run, expired_in_queue(), now)
     counted = settings.limits_runs or limit_of(deployment) is not None
     text = None if counted else told(snapshot)
     if text is None:
-        held = held_by_deployment(run, raw) or view.held
-        return runstatus.take_up(run, snapshot, now, held=held)
+        return runstatus.take_up(run, snapshot, now, held=_held(run, raw, view))
     return _next_job(taken_up(run, snapshot, now), now, settings, refusal, text)
 
 
@@ -181,11 +183,16 @@ def _queue(run: FlowRun, view: RunView, now: datetime) -> Decision:
     expiry = expiry_in_queue(run, raw)
     if expiry and now >= expiry:
         return runstatus.finish(run, expired_in_queue(), now)
-    held = held_by_deployment(run, raw) or view.held
+    held = _held(run, raw, view)
     if held is None:
         return runstatus.let_go(run, now)
     wait = min((expiry - now).total_seconds(), _QUEUE_SECONDS) if expiry else _QUEUE_SECONDS
     return runstatus.queued(run, held, now, requeue_after=wait)
+
+
+def _held(run: FlowRun, raw: dict[str, Any], view: RunView) -> Problem | None:
+    room = Problem(Reason.QUEUED, view.held) if view.held else None
+    return held_by_deployment(run, raw) or room
 
 
 def _abandoned(run: FlowRun, now: datetime) -> Decision:

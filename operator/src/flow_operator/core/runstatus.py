@@ -18,7 +18,7 @@ from flow_operator.core import names
 from flow_operator.core.conditions import MAX_MESSAGE, make_condition, shorten
 from flow_operator.core.deadlines import retry_time
 from flow_operator.core.decision import Action, Decision, EmitEvent, WriteStatus
-from flow_operator.core.durations import human_duration
+from flow_operator.core.durations import format_moment, human_duration
 from flow_operator.core.jobstate import JobState
 from flow_operator.core.podstate import Outcome, Problem
 from flow_operator.core.runstate import last_attempt, pinned_revision
@@ -37,11 +37,11 @@ _PHASE_MESSAGES = {
 
 
 def take_up(
-    run: FlowRun, snapshot: dict[str, Any], now: datetime, *, held: str | None = None
+    run: FlowRun, snapshot: dict[str, Any], now: datetime, *, held: Problem | None = None
 ) -> Decision:
     """Record the snapshot; the first Job follows once it is written and nothing holds the run."""
     if held:
-        conditions = _unknown(run, Reason.QUEUED, held, now)
+        conditions = _unknown(run, held.reason, held.message, now)
         status = _status(run, Phase.QUEUED, conditions, now)
         del status["start_time"]
     else:
@@ -50,9 +50,9 @@ def take_up(
     return Decision((_write(run, status),), requeue_after=0.0)
 
 
-def queued(run: FlowRun, held: str, now: datetime, *, requeue_after: float) -> Decision:
+def queued(run: FlowRun, held: Problem, now: datetime, *, requeue_after: float) -> Decision:
     """Record what a run waits for in the queue."""
-    status = _status(run, Phase.QUEUED, _unknown(run, Reason.QUEUED, held, now), now)
+    status = _status(run, Phase.QUEUED, _unknown(run, held.reason, held.message, now), now)
     del status["start_time"]
     return _decide(run, status, [], requeue_after)
 
@@ -62,7 +62,9 @@ def abandoned(run: FlowRun, problem: Problem, now: datetime, *, requeue_after: f
     conditions = _unknown(run, problem.reason, problem.message, now, then=ConditionType.STALLED)
     status = _status(run, Phase.QUEUED, conditions, now)
     del status["start_time"]
-    return _decide(run, status, [_warning(run, problem.reason, problem.message)], requeue_after)
+    since = format_moment(conditions[-1].last_transition_time)
+    event = _warning(run, problem.reason, problem.message, since)
+    return _decide(run, status, [event], requeue_after)
 
 
 def let_go(run: FlowRun, now: datetime) -> Decision:

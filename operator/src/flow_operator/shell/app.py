@@ -202,7 +202,8 @@ class _Operator:
         self._enqueue(*concern.now)
         for key in concern.later:
             self._queue.add(key, LATER)
-        self._room.leave(concern.over)
+        if concern.over:
+            self._room.leave(concern.over)
 
     def _enqueue(self, *keys: Key) -> None:
         for key in keys:

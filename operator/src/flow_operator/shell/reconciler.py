@@ -178,10 +178,15 @@ class Reconciler:
         return self._seconds_left(_earliest(decision.requeue_after, self._until_pod(view)), now)
 
     def _in_line(self, key: Key, view: RunView) -> RunView:
-        """Let a run ask for room of the operator as a whole, or leave what it cannot use."""
-        if needs_room(view):
+        """Let a run ask for room of the operator as a whole, or leave what it cannot use.
+
+        It may be gone since it was looked at: nobody would tell that once more.
+        """
+        meta = view.raw["metadata"]
+        there = self._store.get(FLOW_RUNS, meta["namespace"], meta["name"])
+        if there and there["metadata"]["uid"] == meta["uid"] and needs_room(view):
             return replace(view, held=self._room.ask(view.raw))
-        self._room.leave(view.raw["metadata"]["uid"])
+        self._room.leave(meta["uid"])
         return view
 
     def _leave_to_leader(self, key: Key, decision: Decision, now: datetime) -> float | None:

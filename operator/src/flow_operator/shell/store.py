@@ -81,7 +81,8 @@ class Store:
         known = self._tables[record.kind].get((record.namespace, record.name))
         if known and known.uid == record.uid:
             self._remove(known)
-        self._changed(concern._replace(over=record.uid))
+        over = record.uid if record.kind == FLOW_RUNS.kind else ""
+        self._changed(concern._replace(over=over))
 
     def saw(self, resource: Resource, manifest: Manifest) -> None:
         """Take note of an object that was read."""

@@ -34,7 +34,7 @@ class Reason(StrEnum):
     ACCEPTED = "Accepted"
     """The definition is valid; its runs can start."""
     SUSPENDED = "Suspended"
-    """`spec.suspend` is true: nothing new is started."""
+    """`spec.suspend`, or that of a schedule, is true: nothing new is started."""
     QUEUED = "Queued"
     """The run waits for others to end: a limit on how many may run at the same time is reached."""
     PENDING = "Pending"

@@ -211,7 +211,7 @@ class FlowRunStatus(Model):
     )
     conditions: list[Condition] = Field(
         default_factory=list,
-        description="Succeeded, and Reconciling while the run has not ended.",
+        description="Succeeded and, while the run has not ended, Reconciling or Stalled.",
         max_length=16,
         json_schema_extra={
             "x-kubernetes-list-type": "map",
