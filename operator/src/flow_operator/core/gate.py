@@ -37,7 +37,14 @@ def held_by_deployment(run: FlowRun, raw: dict[str, Any]) -> Problem | None:
     )
 
 
-def expiry_in_queue(run: FlowRun, raw: dict[str, Any]) -> datetime | None:
+def read_deployment(raw: dict[str, Any]) -> FlowDeployment | None:
+    """Return a deployment; None: it cannot be read."""
+    with contextlib.suppress(ValidationError):
+        return FlowDeployment.model_validate(raw)
+    return None
+
+
+def expiry_in_queue(run: FlowRun, deployment: FlowDeployment | None) -> datetime | None:
     """Return until when a run of a schedule may wait in the queue; None: for ever.
 
     That counts from when the run was to be made: at its tick, or its jitter later.
@@ -47,8 +54,7 @@ def expiry_in_queue(run: FlowRun, raw: dict[str, Any]) -> datetime | None:
     if not seconds or not trigger or trigger.type != "Schedule" or not trigger.scheduled_time:
         return None
     tick = start = parse_moment(trigger.scheduled_time)
-    with contextlib.suppress(ValidationError):
-        deployment = FlowDeployment.model_validate(raw)
+    if deployment:
         for schedule in deployment.spec.schedules or []:
             if schedule.name == trigger.schedule:
                 start = tick + delay_of(deployment.metadata.uid, schedule, tick)

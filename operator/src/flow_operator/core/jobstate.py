@@ -6,7 +6,10 @@ from typing import Any
 
 from flow_operator.api.v1alpha1 import Phase, Reason
 from flow_operator.core.conditions import shorten
-from flow_operator.core.podstate import Outcome, PodState, Problem, read_pod
+from flow_operator.core.podstate import Outcome, PodState, Problem, condition_of, read_pod
+
+_ENDING = ("FailureTarget", "SuccessCriteriaMet")
+"""What the Job controller says of a Job before it says that it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class JobState:
 
 def read_job(job: dict[str, Any], pods: list[dict[str, Any]]) -> JobState:
     """Return where an attempt stands."""
-    meta = job["metadata"]
+    meta, status = job["metadata"], job.get("status") or {}
     newest = max(pods, key=lambda pod: pod["metadata"].get("creationTimestamp", ""), default=None)
     state = read_pod(newest) if newest else PodState()
     return JobState(
@@ -63,19 +66,11 @@ def read_job(job: dict[str, Any], pods: list[dict[str, Any]]) -> JobState:
         uid=meta["uid"],
         created=datetime.fromisoformat(meta["creationTimestamp"]),
         suspended=bool(job.get("spec", {}).get("suspend")),
-        ending=_is_ending(job.get("status") or {}),
+        ending=any(condition_of(status, kind) for kind in _ENDING),
         pod_name=newest["metadata"]["name"] if newest else None,
         pod_uid=newest["metadata"]["uid"] if newest else None,
         pod=state,
-        outcome=state.outcome or _job_outcome(job.get("status") or {}),
-    )
-
-
-def _is_ending(status: dict[str, Any]) -> bool:
-    return any(
-        condition.get("type") in ("FailureTarget", "SuccessCriteriaMet")
-        and condition.get("status") == "True"
-        for condition in status.get("conditions") or []
+        outcome=state.outcome or _job_outcome(status),
     )
 
 

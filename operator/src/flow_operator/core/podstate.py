@@ -147,7 +147,7 @@ def _outcome(
 ) -> Outcome | None:
     if status.get("phase") not in ("Succeeded", "Failed"):
         return None
-    if status["phase"] == "Failed" and (disruption := _condition(status, "DisruptionTarget")):
+    if status["phase"] == "Failed" and (disruption := condition_of(status, "DisruptionTarget")):
         return Outcome(
             Reason.DISRUPTED,
             f"The cluster took the Pod away ({disruption.get('reason', 'unknown')}): "
@@ -197,7 +197,7 @@ def _fetch_report(end: dict[str, Any]) -> FetchReport:
 def _problem(
     status: dict[str, Any], fetch_state: dict[str, Any], flow_state: dict[str, Any]
 ) -> Problem | None:
-    scheduled = _condition(status, "PodScheduled", wanted="False")
+    scheduled = condition_of(status, "PodScheduled", wanted="False")
     if scheduled and scheduled.get("reason") == "Unschedulable":
         return Problem(
             Reason.UNSCHEDULABLE,
@@ -228,7 +228,10 @@ def _container_state(statuses: list[dict[str, Any]] | None, name: str) -> dict[s
     return {}
 
 
-def _condition(status: dict[str, Any], kind: str, *, wanted: str = "True") -> dict[str, Any] | None:
+def condition_of(
+    status: dict[str, Any], kind: str, *, wanted: str = "True"
+) -> dict[str, Any] | None:
+    """Return the condition of a Pod or Job of that type, if it has that status."""
     for condition in status.get("conditions") or []:
         if condition.get("type") == kind and condition.get("status") == wanted:
             return condition  # type: ignore[no-any-return]

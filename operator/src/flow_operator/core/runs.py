@@ -30,7 +30,12 @@ from flow_operator.core.decision import (
     Refusal,
     SuspendJob,
 )
-from flow_operator.core.gate import expired_in_queue, expiry_in_queue, held_by_deployment
+from flow_operator.core.gate import (
+    expired_in_queue,
+    expiry_in_queue,
+    held_by_deployment,
+    read_deployment,
+)
 from flow_operator.core.invalid import parameters_problem, problems_of, tick_problem
 from flow_operator.core.job import build_job
 from flow_operator.core.jobstate import JobState, read_job, refused_pod
@@ -165,14 +170,15 @@ def _take_up(
         snapshot = {}
     if problems:
         return runstatus.finish(run, Outcome(Reason.INVALID_SPEC, "; ".join(problems)), now)
-    expiry = expiry_in_queue(taken_up(run, snapshot, now), raw)
+    taken = taken_up(run, snapshot, now)
+    expiry = expiry_in_queue(taken, deployment)
     if expiry and now > expiry:  # made in time, and nobody has looked at it until now
         return runstatus.finish(run, expired_in_queue(), now)
     counted = settings.limits_runs or limit_of(deployment) is not None
     text = None if counted else told(snapshot)
     if text is None:
         return runstatus.take_up(run, snapshot, now, held=_held(run, raw, view))
-    return _next_job(taken_up(run, snapshot, now), now, settings, refusal, text)
+    return _next_job(taken, now, settings, refusal, text)
 
 
 def _queue(run: FlowRun, view: RunView, now: datetime) -> Decision:
@@ -180,7 +186,7 @@ def _queue(run: FlowRun, view: RunView, now: datetime) -> Decision:
     raw = _deployment_of(run, view)
     if raw is None:
         return _abandoned(run, now)
-    expiry = expiry_in_queue(run, raw)
+    expiry = expiry_in_queue(run, read_deployment(raw))
     if expiry and now >= expiry:
         return runstatus.finish(run, expired_in_queue(), now)
     held = _held(run, raw, view)

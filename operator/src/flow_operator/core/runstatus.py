@@ -41,9 +41,7 @@ def take_up(
 ) -> Decision:
     """Record the snapshot; the first Job follows once it is written and nothing holds the run."""
     if held:
-        conditions = _unknown(run, held.reason, held.message, now)
-        status = _status(run, Phase.QUEUED, conditions, now)
-        del status["start_time"]
+        status = _in_queue(run, _unknown(run, held.reason, held.message, now), now)
     else:
         status = _status(run, Phase.PENDING, _unknown(run, Phase.PENDING, "Taken up", now), now)
     status["resolved_spec"] = snapshot
@@ -52,16 +50,14 @@ def take_up(
 
 def queued(run: FlowRun, held: Problem, now: datetime, *, requeue_after: float) -> Decision:
     """Record what a run waits for in the queue."""
-    status = _status(run, Phase.QUEUED, _unknown(run, held.reason, held.message, now), now)
-    del status["start_time"]
+    status = _in_queue(run, _unknown(run, held.reason, held.message, now), now)
     return _decide(run, status, [], requeue_after)
 
 
 def abandoned(run: FlowRun, problem: Problem, now: datetime, *, requeue_after: float) -> Decision:
     """Record that a run in the queue lacks what it would wait for there, and since when."""
     conditions = _unknown(run, problem.reason, problem.message, now, then=ConditionType.STALLED)
-    status = _status(run, Phase.QUEUED, conditions, now)
-    del status["start_time"]
+    status = _in_queue(run, conditions, now)
     since = format_moment(conditions[-1].last_transition_time)
     event = _warning(run, problem.reason, problem.message, since)
     return _decide(run, status, [event], requeue_after)
@@ -290,6 +286,13 @@ def _unknown(
         make_condition(old, kind, status, reason, message, generation=generation, now=now)
         for kind, status in kinds
     ]
+
+
+def _in_queue(run: FlowRun, conditions: list[Condition], now: datetime) -> dict[str, Any]:
+    """Return the status of a run whose time does not count yet."""
+    status = _status(run, Phase.QUEUED, conditions, now)
+    del status["start_time"]
+    return status
 
 
 def _only_details(run: FlowRun, fields: dict[str, Any], attempt: Attempt) -> bool:
