@@ -9,9 +9,9 @@ MINUTE = timedelta(minutes=1)
 EVERY_MINUTE = {"name": "often", "cron": "* * * * *"}
 
 
-def world_with(**spec: Any) -> World:
+def world_with(limit: int | None = None, **spec: Any) -> World:
     """A world at T0, 06:00:00, with a deployment that has just been created."""
-    world = World()
+    world = World(limit)
     world.put(deployment(**{"schedules": [EVERY_MINUTE], **spec}))
     world.reconcile()
     return world

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,15 @@ from tests.unit.core.world import (
     pod,
     stamp,
 )
+
+
+def one_waits(limit: int | None = None, **spec: Any) -> World:
+    """Two minutes later: one run that has begun, and one in the queue."""
+    world = world_with(limit, **spec)
+    at(world, T0 + MINUTE)
+    at(world, T0 + 2 * MINUTE)
+    assert phases(world) == ["Pending", "Queued"]
+    return world
 
 
 def test_forbid_skips_and_says_so() -> None:
@@ -78,10 +88,7 @@ def test_enqueue_runs_one_after_the_other() -> None:
 
 def test_queue_does_not_outlast_the_starting_deadline() -> None:
     """A run of a schedule that cannot start in time ends, with its reason."""
-    world = world_with(concurrencyPolicy="Enqueue", startingDeadlineSeconds=90)
-    at(world, T0 + MINUTE)
-    at(world, T0 + 2 * MINUTE)
-    assert phases(world) == ["Pending", "Queued"]
+    world = one_waits(concurrencyPolicy="Enqueue", startingDeadlineSeconds=90)
     world.edit(suspend=True)
     at(world, T0 + timedelta(minutes=3, seconds=30))
     assert phases(world) == ["Pending", "Failed"]
@@ -196,12 +203,7 @@ def test_suspending_a_schedule_holds_what_is_queued_of_it() -> None:
 
 def test_suspend_holds_what_waits_for_room_of_the_operator() -> None:
     """And lets others have that room meanwhile."""
-    world = World(limit=1)
-    world.put(deployment(schedules=[EVERY_MINUTE]))
-    world.reconcile()
-    at(world, T0 + MINUTE)
-    at(world, T0 + 2 * MINUTE)
-    assert phases(world) == ["Pending", "Queued"]
+    world = one_waits(limit=1)
     world.edit(suspend=True)
     world.reconcile()
     end_runs(world)
@@ -251,12 +253,7 @@ def test_what_is_queued_ends_with_its_deployment(limit: int | None) -> None:
 
 def test_a_new_deployment_of_that_name_is_another_one() -> None:
     """What the operator made for the old one is about to be deleted; it starts no more."""
-    world = World(limit=1)
-    world.put(deployment(schedules=[EVERY_MINUTE]))
-    world.reconcile()
-    at(world, T0 + MINUTE)
-    at(world, T0 + 2 * MINUTE)
-    assert phases(world) == ["Pending", "Queued"]
+    world = one_waits(limit=1)
     world.objects["FlowDeployment", "etl"]["metadata"]["uid"] = "uid-etl-2"
     end_runs(world)
     assert phases(world) == ["Succeeded", "Queued"]
@@ -308,13 +305,10 @@ def test_what_nobody_looked_at_in_time_starts_no_more(policy: str) -> None:
 
 def test_what_was_due_too_long_ago_starts_no_more() -> None:
     """Nobody was there when the run before it ended; by now it is too late, whoever looks first."""
-    world = world_with(concurrencyPolicy="Enqueue", startingDeadlineSeconds=60)
-    at(world, T0 + MINUTE)
-    at(world, T0 + 2 * MINUTE)
-    assert phases(world) == ["Pending", "Queued"]
+    world = one_waits(concurrencyPolicy="Enqueue", startingDeadlineSeconds=60)
     world.now = T0 + timedelta(hours=1)
     world.edit(suspend=True)
-    for name, _ in [(n, o) for (kind, n), o in world.objects.items() if kind == "Job"]:
+    for _, name in world.created:
         world.pods[name] = [SUCCEEDED_POD]
     listed = world.one("FlowDeployment")["status"]["active"]
     listed.append({"name": world.all("FlowRun")[1]["metadata"]["name"]})
